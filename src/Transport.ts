@@ -1,0 +1,55 @@
+/**
+ * A transport is a binding: how messages are framed and delivered, how one
+ * request is abandoned, how the connection ends. It knows nothing of tools,
+ * eras or pools; everything else is built above it.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Diagnostic } from "./Diagnostic.ts"
+import type { McpError, McpErrorReason } from "./McpError.ts"
+import type * as JsonRpc from "./protocol/JsonRpc.ts"
+
+/**
+ * What a transport reports to. The callbacks are called synchronously from the
+ * read loop, in order, and never throw.
+ */
+export interface Receiver {
+  /** One decoded JSON value that arrived, and its size on the wire in bytes. Not yet checked to be a message. */
+  readonly onMessage: (value: unknown, bytes: number) => void
+  readonly onDiagnostic: (diagnostic: Diagnostic) => void
+  /** The link is gone, for this reason. Called at most once; nothing is delivered after it. */
+  readonly onClose: (reason: McpErrorReason) => void
+}
+
+/** An open link to one server. Owned by the scope that opened it. */
+export interface Link {
+  /**
+   * Hands one message over. Never waits and never throws: what cannot be
+   * delivered is told by `Receiver.onClose`. Returns the bytes it takes on the wire.
+   */
+  readonly send: (message: JsonRpc.Message) => number
+  /**
+   * `undefined` while there is room. Above the high-water mark, an effect that
+   * ends when there is room again or the link is gone: senders wait on it first.
+   */
+  readonly backpressure: () => Effect.Effect<void> | undefined
+  /**
+   * Gives up a request that was sent. On a shared channel this is a
+   * `notifications/cancelled` (X-01); a binding with a stream per request closes it.
+   */
+  readonly abandon: (id: JsonRpc.RequestId, reason: string) => void
+}
+
+/**
+ * How to reach one server. Opening starts whatever the binding needs (a
+ * process, a socket); closing the scope takes it down again, within a bounded
+ * time and without failing. It can be opened again afterwards.
+ */
+export class Transport extends Context.Service<Transport, {
+  /** What it is called in messages and tables: `stdio`, `memory`, … */
+  readonly kind: string
+  /** OpenTelemetry's `network.transport`: `pipe`, `tcp`, … */
+  readonly network: string
+  readonly open: (receiver: Receiver) => Effect.Effect<Link, McpError, Scope.Scope>
+}>()("mcp-connect/Transport") {}
