@@ -23,3 +23,4 @@ export const Skipped: typeof constructors.Skipped = constructors.Skipped
 export const StrayReply: typeof constructors.StrayReply = constructors.StrayReply
 export const Warning: typeof constructors.Warning = constructors.Warning
 export const match: typeof constructors.$match = constructors.$match
+export const is: typeof constructors.$is = constructors.$is

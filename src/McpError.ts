@@ -16,7 +16,13 @@ const id = <const Name extends string>(name: Name): `mcp-connect/McpError/${Name
 /** Bounds text that came from outside before it becomes part of a message. */
 const excerpt = (text: string, max = 300): string => text.length <= max ? text : `${text.slice(0, max)}…`
 
-const tail = (stderr: string): string => stderr === "" ? "" : `; its last words on stderr: ${excerpt(stderr, 2_048)}`
+/** What the server said before, on failures that it may explain. */
+const lastWords = {
+  /** The end of what the server wrote to stderr, where it has one. */
+  stderr: Schema.optionalKey(Schema.String)
+}
+
+const tail = (stderr = ""): string => stderr === "" ? "" : `; its last words on stderr: ${stderr.slice(-2_048)}`
 
 /** One thing that is wrong with a document: where, and what was expected. */
 export const ConfigIssue = Schema.Struct({
@@ -132,10 +138,11 @@ export class ProcessExited extends Schema.Error<ProcessExited>(id("ProcessExited
 export class ConnectionClosed extends Schema.Error<ConnectionClosed>(id("ConnectionClosed"))({
   _tag: Schema.tag("ConnectionClosed"),
   by: Schema.Literals(["client", "server"]),
-  detail: Schema.String
+  detail: Schema.String,
+  ...lastWords
 }) {
   override get message() {
-    return `The connection was closed by the ${this.by}: ${this.detail}`
+    return `The connection was closed by the ${this.by}: ${this.detail}${tail(this.stderr)}`
   }
 }
 
@@ -175,11 +182,14 @@ export class NegotiationFailed extends Schema.Error<NegotiationFailed>(id("Negot
     revision: Schema.String,
     /** What came back, in one line. */
     outcome: Schema.String
-  }))
+  })),
+  ...lastWords
 }) {
   override get message() {
     const attempts = this.attempts.map(({ method, outcome, revision }) => `${method} (${revision}): ${outcome}`)
-    return `No common protocol revision: ${this.detail}${attempts.length === 0 ? "" : `. Tried ${attempts.join("; ")}`}`
+    return `No common protocol revision: ${this.detail}${attempts.length === 0 ? "" : `. Tried ${attempts.join("; ")}`}${
+      tail(this.stderr)
+    }`
   }
 }
 
@@ -212,14 +222,18 @@ export class InvalidResponse extends Schema.Error<InvalidResponse>(id("InvalidRe
 export class RequestTimeout extends Schema.Error<RequestTimeout>(id("RequestTimeout"))({
   _tag: Schema.tag("RequestTimeout"),
   method: Schema.String,
-  /** `idle`: nothing heard for that long. `total`: the maximum total time is used up. */
-  limit: Schema.Literals(["idle", "total"]),
-  millis: Schema.Number
+  /** `idle`: nothing heard for that long. `total`: the maximum total time is used up. `startup`: the server never got ready. */
+  limit: Schema.Literals(["idle", "total", "startup"]),
+  millis: Schema.Number,
+  ...lastWords
 }) {
   override get message() {
-    return this.limit === "idle"
-      ? `${this.method} had no answer or progress within ${this.millis} ms; raise timeout if the server is just slow`
-      : `${this.method} did not end within its maximum of ${this.millis} ms; raise maxTotal if the server is just slow`
+    const what = {
+      idle: `had no answer or progress within ${this.millis} ms; raise timeout`,
+      total: `did not end within its maximum of ${this.millis} ms; raise maxTotal`,
+      startup: `had no answer within the ${this.millis} ms for the start; raise startupTimeout`
+    }[this.limit]
+    return `${this.method} ${what} if the server is just slow${tail(this.stderr)}`
   }
 }
 
@@ -251,6 +265,17 @@ export class PaginationLoop extends Schema.Error<PaginationLoop>(id("PaginationL
 // =============================================================================
 // Calls
 // =============================================================================
+
+/** The arguments of a call cannot be written as JSON: they hold a BigInt, a cycle, or the like. Nothing was sent. */
+export class InvalidArguments extends Schema.Error<InvalidArguments>(id("InvalidArguments"))({
+  _tag: Schema.tag("InvalidArguments"),
+  method: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `The arguments of ${this.method} cannot be written as JSON: ${this.detail}`
+  }
+}
 
 /** A tool reported failure (`isError`) and the caller asked for failures to be typed. */
 export class ToolFailed extends Schema.Error<ToolFailed>(id("ToolFailed"))({
@@ -316,6 +341,7 @@ export const McpErrorReason = Schema.Union([
   RequestTimeout,
   Unsupported,
   PaginationLoop,
+  InvalidArguments,
   ToolFailed,
   ToolNotAllowed,
   InvalidToolResult,

@@ -25,8 +25,9 @@ export interface Receiver {
 /** An open link to one server. Owned by the scope that opened it. */
 export interface Link {
   /**
-   * Hands one message over. Never waits and never throws: what cannot be
-   * delivered is told by `Receiver.onClose`. Returns the bytes it takes on the wire.
+   * Hands one message over, and returns the bytes it takes on the wire. Never
+   * waits; what cannot be delivered is told by `Receiver.onClose`. Throws only
+   * for a message that cannot be written as JSON, and then sends nothing of it.
    */
   readonly send: (message: JsonRpc.Message) => number
   /**

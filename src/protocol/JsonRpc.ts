@@ -57,8 +57,9 @@ export const isMessage = (u: unknown): u is Message => {
       (u.id === undefined || isId(u.id)) &&
       (u.params === undefined || isJsonObject(u.params))
   }
-  if (u.error !== undefined) {
-    return isJsonObject(u.error) && typeof u.error.message === "string" && Number.isInteger(u.error.code) &&
+  // A habit from JSON-RPC 1.0: both members, one of them `null`.
+  if (u.error !== undefined && u.error !== null) {
+    return isJsonObject(u.error) && typeof u.error.message === "string" && Number.isSafeInteger(u.error.code) &&
       (u.id === undefined || u.id === null || isId(u.id))
   }
   return u.result !== undefined && isId(u.id)
@@ -67,6 +68,9 @@ export const isMessage = (u: unknown): u is Message => {
 export const isRequest = (message: Message): message is Request => "method" in message && "id" in message
 
 export const isNotification = (message: Message): message is Notification => "method" in message && !("id" in message)
+
+/** Ask this before reading `result`: an answer may have both members. */
+export const isFailure = (message: Message): message is Failure => "error" in message && isJsonObject(message.error)
 
 export const request = (id: RequestId, method: string, params: JsonObject | undefined): Request =>
   params === undefined ? { jsonrpc: "2.0", id, method } : { jsonrpc: "2.0", id, method, params }
