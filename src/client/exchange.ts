@@ -1,0 +1,181 @@
+/**
+ * One request through everything its dialect asks for: metadata, the type of
+ * its result, rounds of input by the user, pages the user has to visit first.
+ */
+import type * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Connection from "../Connection.ts"
+import * as McpError from "../McpError.ts"
+import type { Consent, Dialect, Trace } from "../protocol/Dialect.ts"
+import type * as JsonRpc from "../protocol/JsonRpc.ts"
+import type { InputRequiredResult } from "../protocol/ResultType.ts"
+import type { Inputs } from "./inputs.ts"
+
+export interface CallOptions<R = never> extends Connection.Limits {
+  /** Told the progress of this request, in order, before its result. Old news is dropped when it is slow. */
+  readonly onProgress?: ((progress: Connection.Progress) => Effect.Effect<void, never, R>) | undefined
+  /** Added to the request's `_meta`; keys with a meaning in the protocol cannot be overwritten. */
+  readonly meta?: JsonRpc.JsonObject | undefined
+}
+
+export interface Answer {
+  readonly result: JsonRpc.JsonObject
+  /** Whether input of the user went into it; such a result is nobody else's (MR-11). */
+  readonly personal: boolean
+}
+
+/**
+ * Asks and gives back a complete result. Answers the server's questions in
+ * between, each round being a request of its own (MR-03 … MR-08).
+ */
+export type Call = <R = never>(
+  method: string,
+  params: JsonRpc.JsonObject | undefined,
+  options?: CallOptions<R>,
+  trace?: Trace
+) => Effect.Effect<Answer, McpError.McpError, R>
+
+/** News of progress that may wait for a slow handler. */
+const progressCapacity = 128
+
+export const make = (options: {
+  readonly server: string
+  readonly connection: Connection.Connection
+  readonly dialect: Dialect
+  readonly inputs: Inputs
+  readonly maxInputRounds: number
+  readonly completions: Completions
+}): Call => {
+  const { completions, connection, dialect, inputs, maxInputRounds, server } = options
+  const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
+
+  /** A question that cannot be answered ends the call (MR-09, MR-10). */
+  const answer = (method: string, params: JsonRpc.JsonObject | undefined) =>
+    Effect.catch(inputs.answer(method, params), ({ message }) =>
+      fail(new McpError.InputRefused({ request: method, detail: message })))
+
+  const answerAll = Effect.fnUntraced(function*(input: InputRequiredResult) {
+    const answers = yield* Effect.forEach(
+      input.requests,
+      ({ key, method, params }) => Effect.map(answer(method, params), (result) => [key, result] as const),
+      { concurrency: "unbounded" }
+    )
+    return {
+      ...(answers.length === 0 ? undefined : { inputResponses: Object.fromEntries(answers) }),
+      ...(input.requestState === undefined ? undefined : { requestState: input.requestState })
+    }
+  })
+
+  /** Sends the user to each page, then waits until the server says they are done there, or for its silence. */
+  const visitAll = Effect.fnUntraced(function*(consents: ReadonlyArray<Consent>, limits: Connection.Limits | undefined) {
+    for (const { id, params } of consents) {
+      const completed = yield* completions.await(id)
+      const { action } = yield* answer("elicitation/create", params)
+      if (action !== "accept") {
+        const detail = "the user did not agree to open the page"
+        return yield* fail(new McpError.InputRefused({ request: "elicitation/create", detail }))
+      }
+      yield* Effect.timeoutOption(completed, limits?.timeout ?? "60 seconds")
+    }
+  }, Effect.scoped)
+
+  const ask = (
+    method: string,
+    params: JsonRpc.JsonObject | undefined,
+    request: Connection.RequestOptions | undefined,
+    meta: JsonRpc.JsonObject | undefined,
+    trace: Trace | undefined,
+    round: number
+  ): Effect.Effect<Answer, McpError.McpError> =>
+    Effect.matchEffect(
+      connection.request(method, (id) => dialect.decorate(params, { progressToken: id, trace, custom: meta }), request),
+      {
+        onSuccess: (raw) => {
+          const interpretation = dialect.interpret(method, raw)
+          if (interpretation._tag === "Complete") {
+            return Effect.succeed({ result: interpretation.result, personal: round > 0 })
+          }
+          if (interpretation._tag === "Invalid") {
+            return fail(new McpError.InvalidResponse({ method, detail: interpretation.detail }))
+          }
+          if (round >= maxInputRounds) {
+            return fail(new McpError.InvalidResponse({ method, detail: `it asked for input ${round + 1} times` }))
+          }
+          // Only the latest round's answers and state go into the retry (MR-06).
+          const { inputResponses: _, requestState: __, ...original } = params ?? {}
+          return Effect.flatMap(answerAll(interpretation.input), (answers) =>
+            ask(method, { ...original, ...answers }, request, meta, trace, round + 1))
+        },
+        onFailure: (error) => {
+          const consents = error.reason._tag === "RemoteError" ? dialect.consents(error.reason) : undefined
+          if (consents === undefined || inputs.capabilities.elicitation?.url === undefined || round >= maxInputRounds) {
+            return Effect.fail(error)
+          }
+          // The server refused before doing anything, so asking again repeats nothing.
+          return Effect.andThen(visitAll(consents, request), ask(method, params, request, meta, trace, round + 1))
+        }
+      }
+    )
+
+  return (method, params, call, trace) => {
+    const lacks = dialect.lacks(method)
+    if (lacks !== undefined) return fail(new McpError.Unsupported({ method, detail: lacks }))
+    if (call?.onProgress === undefined) return ask(method, params, withoutProgress(call), call?.meta, trace, 0)
+    return withProgress(call.onProgress, (onProgress) =>
+      ask(method, params, { ...withoutProgress(call), onProgress }, call.meta, trace, 0))
+  }
+}
+
+const withoutProgress = <R>(call: CallOptions<R> | undefined): Connection.Limits | undefined =>
+  call === undefined
+    ? undefined
+    : { timeout: call.timeout, maxTotal: call.maxTotal, resetOnProgress: call.resetOnProgress }
+
+/** Runs a handler beside the request; all progress that came before the result is handled before it is returned. */
+const withProgress = Effect.fnUntraced(function*<A, E, R>(
+  onProgress: (progress: Connection.Progress) => Effect.Effect<void, never, R>,
+  use: (sink: (progress: Connection.Progress) => void) => Effect.Effect<A, E>
+) {
+  const queue = yield* Queue.sliding<Connection.Progress, Cause.Done>(progressCapacity)
+  const handling = yield* Effect.forkChild(Stream.runForEach(Stream.fromQueue(queue), onProgress), {
+    startImmediately: true
+  })
+  const exit = yield* Effect.exit(use((progress) => {
+    Queue.offerUnsafe(queue, progress)
+  }))
+  yield* Queue.end(queue)
+  yield* Fiber.join(handling)
+  return yield* exit
+})
+
+/** Pages whose visitors are waited for (L11-50). */
+export interface Completions {
+  /** Ends when the user is done on the page. Listening begins now, and ends with the scope. */
+  readonly await: (id: string) => Effect.Effect<Effect.Effect<void>, never, Scope.Scope>
+  readonly onNotification: (notification: JsonRpc.Notification) => void
+}
+
+export const makeCompletions = (): Completions => {
+  const waiting = new Map<string, Deferred.Deferred<void>>()
+  return {
+    await: (id) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const completed = waiting.get(id) ?? Deferred.makeUnsafe<void>()
+          waiting.set(id, completed)
+          return Deferred.await(completed)
+        }),
+        () => Effect.sync(() => waiting.delete(id))
+      ),
+    onNotification: ({ method, params }) => {
+      if (method !== "notifications/elicitation/complete" || typeof params?.elicitationId !== "string") return
+      const completed = waiting.get(params.elicitationId)
+      if (completed !== undefined) Deferred.doneUnsafe(completed, Effect.void)
+    }
+  }
+}

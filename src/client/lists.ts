@@ -1,0 +1,125 @@
+/**
+ * Lists that come in pages: opaque cursors, guards against lists without an
+ * end, and a cache that keeps what the server allowed to keep.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as Diagnostic from "../Diagnostic.ts"
+import type { PageCache } from "../internal/pageCache.ts"
+import * as McpError from "../McpError.ts"
+import * as JsonRpc from "../protocol/JsonRpc.ts"
+import type * as McpSchema from "../protocol/McpSchema.ts"
+import type { Answer, CallOptions } from "./exchange.ts"
+
+/** One kind of list. */
+export interface List<A> {
+  /** Page by page, in the server's order; asks for the next page only when it is wanted. */
+  readonly pages: (options?: CallOptions) => Stream.Stream<ReadonlyArray<A>, McpError.McpError>
+  /** All of it. Starts again once when a cursor has become invalid on the way (CACHE-15). */
+  readonly all: (options?: CallOptions) => Effect.Effect<ReadonlyArray<A>, McpError.McpError>
+}
+
+const isInvalidCursor = (error: McpError.McpError): boolean =>
+  error.reason._tag === "RemoteError" && error.reason.code === JsonRpc.ErrorCode.InvalidParams
+
+const isMethodNotFound = (error: McpError.McpError): boolean =>
+  error.reason._tag === "RemoteError" && error.reason.code === JsonRpc.ErrorCode.MethodNotFound
+
+export const make = <A>(options: {
+  readonly server: string
+  readonly method: string
+  readonly decode: (result: unknown) => Result.Result<McpSchema.Page<A>, string>
+  readonly call: (
+    method: string,
+    params: JsonRpc.JsonObject | undefined,
+    options?: CallOptions
+  ) => Effect.Effect<Answer, McpError.McpError>
+  readonly cache: PageCache
+  /** Whether to keep anything at all. */
+  readonly cached: boolean
+  readonly maxPages: number
+  /** The server has no such list: it is empty, without asking. */
+  readonly absent: boolean
+  /** Called with each page that arrives from the server. */
+  readonly onPage: (items: ReadonlyArray<A>) => void
+  /** Called when a page is kept, so that its list is watched for changes. */
+  readonly onKept: Effect.Effect<void>
+  readonly onDiagnostic: (diagnostic: Diagnostic.Diagnostic) => void
+}): List<A> => {
+  const { cache, maxPages, method, onDiagnostic, server } = options
+  const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
+
+  const fetch = Effect.fnUntraced(function*(cursor: string | undefined, call: CallOptions | undefined) {
+    const generation = cache.generation(method)
+    const { result } = yield* options.call(method, cursor === undefined ? undefined : { cursor }, call)
+    const page = options.decode(result)
+    if (Result.isFailure(page)) return yield* fail(new McpError.InvalidResponse({ method, detail: page.failure }))
+    const { hints, items, rejected } = page.success
+    for (const { detail, index } of rejected) {
+      onDiagnostic(Diagnostic.Warning({ detail: `${method} has an invalid item at ${index}, left out: ${detail}` }))
+    }
+    options.onPage(items)
+    if (options.cached && hints.ttlMs > 0) {
+      cache.set(method, keyOf(cursor), page.success, yield* Clock.currentTimeMillis, hints.ttlMs, generation)
+      yield* options.onKept
+    }
+    return page.success
+  })
+
+  const page = (cursor: string | undefined, call: CallOptions | undefined) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const kept = cache.get(method, keyOf(cursor), now)
+      return kept === undefined ? fetch(cursor, call) : Effect.succeed(kept as McpSchema.Page<A>)
+    })
+
+  const pages = (call?: CallOptions) =>
+    Stream.suspend(() => {
+      const seen = new Set<string>()
+      return Stream.paginate<string | undefined, ReadonlyArray<A>, McpError.McpError>(undefined, (cursor) =>
+        Effect.flatMap(page(cursor, call), ({ items, nextCursor }) => {
+          if (nextCursor === undefined) return Effect.succeed([[items], Option.none()] as const)
+          if (seen.has(nextCursor)) {
+            return fail(new McpError.PaginationLoop({ method, pages: seen.size + 1, kind: "RepeatedCursor" }))
+          }
+          seen.add(nextCursor)
+          if (seen.size >= maxPages) {
+            return fail(new McpError.PaginationLoop({ method, pages: maxPages, kind: "TooManyPages" }))
+          }
+          return Effect.succeed([[items], Option.some<string | undefined>(nextCursor)] as const)
+        }))
+    })
+
+  if (options.absent) return { pages: () => Stream.empty, all: () => Effect.succeed([]) }
+
+  const collect = (call: CallOptions | undefined) =>
+    Effect.map(Stream.runCollect(pages(call)), (collected) => collected.flat())
+
+  return {
+    pages,
+    all: (call) =>
+      collect(call).pipe(
+        Effect.catch((error) => {
+          // Some servers declare a capability and do not have it; there is nothing to list then.
+          if (isMethodNotFound(error)) {
+            onDiagnostic(Diagnostic.Warning({ detail: `${method} is declared but not there` }))
+            return Effect.succeed([])
+          }
+          if (!isInvalidCursor(error)) return Effect.fail(error)
+          cache.invalidate(method)
+          return collect(call)
+        })
+      )
+  }
+}
+
+/** The same list without the items that do not match. */
+export const filter = <A>(self: List<A>, predicate: (item: A) => boolean): List<A> => ({
+  pages: (options) => Stream.map(self.pages(options), (page) => page.filter(predicate)),
+  all: (options) => Effect.map(self.all(options), (items) => items.filter(predicate))
+})
+
+/** The first page has no cursor; an empty string is a cursor like any other (PG-02). */
+const keyOf = (cursor: string | undefined): string => cursor === undefined ? "" : `=${cursor}`

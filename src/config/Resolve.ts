@@ -1,0 +1,199 @@
+/**
+ * An entry at use: every template expanded, the environment of a program put
+ * together, paths made absolute. What could only be checked now is checked, and
+ * nothing that came from the environment is shown.
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
+import * as Struct from "effect/Struct"
+import * as McpError from "../McpError.ts"
+import type { Revision } from "../protocol/Revision.ts"
+import type { Http, ServerConfig, Stdio, WebSocket } from "../ServerConfig.ts"
+import * as Environment from "./Environment.ts"
+import * as Expander from "./Expander.ts"
+import * as Rules from "./Rules.ts"
+
+// =============================================================================
+// Resolved
+// =============================================================================
+
+export interface ResolvedCommon {
+  readonly timeout?: Duration.Duration
+  readonly maxTotal?: Duration.Duration
+  readonly startupTimeout?: Duration.Duration
+  readonly allowedTools?: ReadonlyArray<string>
+  readonly blockedTools?: ReadonlyArray<string>
+  readonly protocolVersion?: Revision
+  readonly protocolEra?: "auto" | "modern" | "legacy"
+}
+
+export interface ResolvedStdio extends ResolvedCommon {
+  readonly _tag: "Stdio"
+  /** Plain text: a failure to start it has to say what was looked for. */
+  readonly command: string
+  readonly args: ReadonlyArray<Expander.Text>
+  /** The whole environment of the program. */
+  readonly env: Readonly<Record<string, Redacted.Redacted<string>>>
+  /** Absolute. Absent: where this program runs. */
+  readonly cwd?: string
+  readonly shutdown?: {
+    readonly stdin?: Duration.Duration
+    readonly terminate?: Duration.Duration
+    readonly kill?: Duration.Duration
+  }
+  readonly maxMessageBytes?: number
+}
+
+export interface ResolvedHttp extends ResolvedCommon {
+  readonly _tag: "Http"
+  readonly url: Expander.Text
+  /** With the bearer token, if the entry names a variable for it. */
+  readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  readonly transport?: "streamable-http" | "sse"
+}
+
+export interface ResolvedWebSocket extends ResolvedCommon {
+  readonly _tag: "WebSocket"
+  readonly url: Expander.Text
+  readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+}
+
+export type Resolved = ResolvedStdio | ResolvedHttp | ResolvedWebSocket
+
+export interface ResolveOptions {
+  /** What `cwd`, `envFile` and `${workspaceFolder}` are relative to. Default: where this program runs. */
+  readonly directory?: string | undefined
+  /** What to call the document in an error. */
+  readonly source?: string | undefined
+}
+
+// =============================================================================
+// Resolving
+// =============================================================================
+
+const commonKeys = [
+  "timeout",
+  "maxTotal",
+  "startupTimeout",
+  "allowedTools",
+  "blockedTools",
+  "protocolVersion",
+  "protocolEra"
+] as const
+
+const stdio = Effect.fnUntraced(function*(config: Stdio, expander: Expander.Expander) {
+  const command = yield* expander.expand(["command"], config.command, Rules.fileName)
+  const args: Array<Expander.Text> = []
+  for (const [index, arg] of config.args.entries()) {
+    args.push(yield* expander.expand(["args", index], arg, Rules.noNul))
+  }
+  const cwd = config.cwd === undefined ? undefined : yield* expander.expandPath(["cwd"], config.cwd)
+  return {
+    _tag: "Stdio",
+    command: Expander.reveal(command),
+    args,
+    env: yield* Environment.make(config, expander),
+    ...(cwd === undefined ? {} : { cwd }),
+    ...Struct.pick(config, [...commonKeys, "shutdown", "maxMessageBytes"])
+  } satisfies ResolvedStdio
+})
+
+const remote = Effect.fnUntraced(function*(
+  config: Http | WebSocket,
+  protocols: ReadonlyArray<Rules.Protocol>,
+  expander: Expander.Expander
+) {
+  return {
+    url: yield* expander.expand(["url"], config.url, Rules.url(protocols)),
+    headers: yield* expander.expandAll("headers", config.headers, Rules.headerValue),
+    ...Struct.pick(config, commonKeys)
+  }
+})
+
+const http = Effect.fnUntraced(function*(config: Http, expander: Expander.Expander) {
+  const resolved = { _tag: "Http", ...yield* remote(config, Rules.httpProtocols, expander) } as const
+  const { bearerTokenEnv } = config
+  const token = bearerTokenEnv === undefined
+    ? undefined
+    : yield* expander.variable(["bearerTokenEnv"], bearerTokenEnv, Rules.headerValue)
+  return {
+    ...resolved,
+    ...Struct.pick(config, ["transport"]),
+    headers: token === undefined
+      ? resolved.headers
+      : { ...resolved.headers, Authorization: Redacted.make(`Bearer ${Expander.reveal(token)}`) }
+  } satisfies ResolvedHttp
+})
+
+const attempt = (
+  config: ServerConfig,
+  expander: Expander.Expander
+): Effect.Effect<Resolved, never, FileSystem.FileSystem | Path.Path> => {
+  switch (config._tag) {
+    case "Stdio":
+      return stdio(config, expander)
+    case "Http":
+      return http(config, expander)
+    case "WebSocket":
+      return Effect.map(
+        remote(config, Rules.webSocketProtocols, expander),
+        (resolved) => ({ _tag: "WebSocket", ...resolved })
+      )
+  }
+}
+
+/** Unset variables first: other problems may follow from them. */
+const failure = (problems: Expander.Problems, source: string): McpError.McpErrorReason | undefined =>
+  problems.missing.length > 0
+    ? new McpError.UnsetVariables({ missing: problems.missing })
+    : problems.issues.length > 0
+    ? new McpError.InvalidConfig({ source, issues: problems.issues })
+    : problems.unreadable[0]
+
+/**
+ * What an entry comes to, here and now: its templates expanded through the
+ * ConfigProvider, the whole environment of a program, absolute paths.
+ *
+ * Fails with `UnsetVariables` (all of them), `InvalidConfig` (what only shows
+ * after expansion: a URL, a line break in a header, an empty command) or
+ * `ConfigUnreadable` (the `envFile`). No error shows a value.
+ *
+ * ```ts
+ * const resolved = yield* ServerConfig.resolve("files", new ServerConfig.Stdio({ command: "${NODE:-node}" }))
+ * ```
+ */
+export const resolve = Effect.fnUntraced(function*(
+  name: string,
+  config: ServerConfig,
+  options?: ResolveOptions
+): Effect.fn.Return<Resolved, McpError.McpError, FileSystem.FileSystem | Path.Path> {
+  const expander = yield* Expander.make(name, options?.directory)
+  const resolved = yield* attempt(config, expander)
+  const reason = failure(expander.problems, options?.source ?? "value")
+  if (reason !== undefined) return yield* McpError.make(reason, name)
+  return resolved
+})
+
+/** Resolves several entries. Fails with what is wrong with any of them, all together. */
+export const resolveAll = Effect.fnUntraced(function*(
+  entries: ReadonlyArray<ResolveOptions & { readonly name: string; readonly config: ServerConfig }>
+): Effect.fn.Return<ReadonlyMap<string, Resolved>, McpError.McpError, FileSystem.FileSystem | Path.Path> {
+  const resolved = new Map<string, Resolved>()
+  const all = Expander.noProblems()
+  const sources = new Set<string>()
+  for (const { config, directory, name, source } of entries) {
+    const expander = yield* Expander.make(name, directory)
+    resolved.set(name, yield* attempt(config, expander))
+    const { issues, missing, unreadable } = expander.problems
+    all.missing.push(...missing)
+    all.issues.push(...issues.map(({ message, path }) => ({ path: [name, ...path], message })))
+    all.unreadable.push(...unreadable)
+    if (issues.length > 0) sources.add(source ?? "value")
+  }
+  const reason = failure(all, [...sources].join(", "))
+  if (reason !== undefined) return yield* McpError.make(reason)
+  return resolved
+})
