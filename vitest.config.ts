@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 import type { Reporter } from "vitest/node"
 
@@ -26,8 +27,8 @@ export default defineConfig({
   // The examples import the package as its users do.
   resolve: {
     alias: {
-      "mcp-connect/node": new URL("src/node.ts", import.meta.url).pathname,
-      "mcp-connect": new URL("src/index.ts", import.meta.url).pathname
+      "mcp-connect/node": fileURLToPath(new URL("src/node.ts", import.meta.url)),
+      "mcp-connect": fileURLToPath(new URL("src/index.ts", import.meta.url))
     }
   },
   test: {

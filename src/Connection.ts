@@ -60,6 +60,13 @@ export interface Handlers {
 /** Parameters that depend on the id the request gets, such as a progress token. */
 export type Params = JsonRpc.JsonObject | undefined | ((id: JsonRpc.RequestId) => JsonRpc.JsonObject | undefined)
 
+export interface Traffic {
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  /** Replies that nobody waited for. */
+  readonly strayReplies: number
+}
+
 export interface Connection {
   /**
    * Sends a request and waits for its result, undecoded. Fails with
@@ -79,8 +86,8 @@ export interface Connection {
   readonly closedUnsafe: () => McpError.McpError | undefined
   /** Requests waiting for their answer now. */
   readonly inFlightUnsafe: () => number
-  /** Bytes on the wire so far. */
-  readonly trafficUnsafe: () => { readonly sent: number; readonly received: number }
+  /** What went over the wire so far. */
+  readonly trafficUnsafe: () => Traffic
   /** Whether a message may hold several (JSON-RPC batches, B-11). Off until the dialect says so. */
   acceptsBatches: boolean
 }
@@ -132,11 +139,12 @@ export const make = Effect.fnUntraced(function*(options: {
   let link: Link | undefined
   let nextId = 1
   let answering = 0
-  let sent = 0
-  let received = 0
+  let sentBytes = 0
+  let receivedBytes = 0
+  let strayReplies = 0
 
   const send = (message: JsonRpc.Message) => {
-    if (link !== undefined && failure === undefined) sent += link.send(message)
+    if (link !== undefined && failure === undefined) sentBytes += link.send(message)
   }
 
   // ---------------------------------------------------------------------------
@@ -194,6 +202,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const id = message.id
     const entry = id === undefined || id === null ? undefined : take(id)
     if (entry === undefined) {
+      strayReplies += 1
       // Late and duplicate replies have an id that was given out; anything else was never asked (B-10, X-02).
       const kind = typeof id === "number" && id > 0 && id < nextId ? "late" : "unknown"
       return handlers.onDiagnostic(
@@ -281,7 +290,7 @@ export const make = Effect.fnUntraced(function*(options: {
   link = yield* transport.open({
     onMessage: (value, bytes) => {
       if (failure !== undefined) return
-      received += bytes
+      receivedBytes += bytes
       if (connection.acceptsBatches && Array.isArray(value)) return value.forEach(onMessage)
       onMessage(value)
     },
@@ -373,7 +382,7 @@ export const make = Effect.fnUntraced(function*(options: {
     closed: Deferred.await(closed),
     closedUnsafe: () => failure,
     inFlightUnsafe: () => pending.size,
-    trafficUnsafe: () => ({ sent, received })
+    trafficUnsafe: () => ({ sentBytes, receivedBytes, strayReplies })
   }
   return connection
 })

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Tracer from "effect/Tracer"
+import type { Traffic } from "../Connection.ts"
 import type * as McpError from "../McpError.ts"
 import type { Trace } from "../protocol/Dialect.ts"
 
@@ -21,6 +22,10 @@ const failures = Metric.counter("mcp.client.failures", { description: "Calls tha
 const inFlight = Metric.gauge("mcp.client.in_flight", { description: "Calls waiting for their answer" })
 const sent = Metric.counter("mcp.client.sent_bytes", { description: "Bytes sent", incremental: true })
 const received = Metric.counter("mcp.client.received_bytes", { description: "Bytes received", incremental: true })
+const stray = Metric.counter("mcp.client.stray_replies", {
+  description: "Replies that came late, twice, or to no request",
+  incremental: true
+})
 
 /** What a call is aimed at: the attribute that names it, and its value. */
 export interface Target {
@@ -42,6 +47,10 @@ const traceOf = (span: Tracer.Span): Trace | undefined =>
     ? { traceparent: `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}` }
     : undefined
 
+/** There are few tools and prompts, but any number of resources: those would make as many names. */
+const nameOf = (method: string, target: Target | undefined): string =>
+  target === undefined || target.attribute === "mcp.resource.uri" ? method : `${method} ${target.value}`
+
 /** The default tracer keeps no spans: without one above, a span would be made for nobody. */
 const isTraced = (context: Context.Context<never>): boolean =>
   Context.get(context, Tracer.Tracer) !== Tracer.nativeTracer ||
@@ -58,13 +67,14 @@ export const make = (options: {
   readonly network: string
   readonly spans: boolean
   readonly inFlightUnsafe: () => number
-  readonly trafficUnsafe: () => { readonly sent: number; readonly received: number }
+  readonly trafficUnsafe: () => Traffic
 }): Telemetry => {
   const { inFlightUnsafe, server, trafficUnsafe } = options
   const ofServer = { "mcp.server": server }
   const gauge = Metric.withAttributes(inFlight, ofServer)
   const sentBytes = Metric.withAttributes(sent, ofServer)
   const receivedBytes = Metric.withAttributes(received, ofServer)
+  const strayReplies = Metric.withAttributes(stray, ofServer)
   const perMethod = new Map<string, {
     readonly duration: Metric.Metric<number, unknown>
     readonly calls: Metric.Metric<number, unknown>
@@ -82,7 +92,7 @@ export const make = (options: {
     }
     return metrics
   }
-  let counted = { sent: 0, received: 0 }
+  let counted: Traffic = { sentBytes: 0, receivedBytes: 0, strayReplies: 0 }
 
   /** Counting happens on the way out of every call, so it is plain code, not effects. */
   const count = (method: string, seconds: number, failed: boolean, context: Context.Context<never>) => {
@@ -91,8 +101,11 @@ export const make = (options: {
     metrics.calls.updateUnsafe(1, context)
     if (failed) metrics.failures.updateUnsafe(1, context)
     const traffic = trafficUnsafe()
-    sentBytes.updateUnsafe(traffic.sent - counted.sent, context)
-    receivedBytes.updateUnsafe(traffic.received - counted.received, context)
+    sentBytes.updateUnsafe(traffic.sentBytes - counted.sentBytes, context)
+    receivedBytes.updateUnsafe(traffic.receivedBytes - counted.receivedBytes, context)
+    if (traffic.strayReplies > counted.strayReplies) {
+      strayReplies.updateUnsafe(traffic.strayReplies - counted.strayReplies, context)
+    }
     gauge.updateUnsafe(inFlightUnsafe(), context)
     counted = traffic
   }
@@ -110,7 +123,7 @@ export const make = (options: {
     observe: (method, target, use) =>
       Effect.withFiber(({ context }) => {
         if (!options.spans || !isTraced(context)) return measure(method, context, use(undefined))
-        const span = Effect.useSpan(target === undefined ? method : `${method} ${target.value}`, {
+        const span = Effect.useSpan(nameOf(method, target), {
           kind: "client",
           attributes: {
             "mcp.method.name": method,

@@ -59,7 +59,7 @@ const reference = (body: string): Reference => {
  * Takes a template apart, in linear time and without failing.
  *
  * ```ts
- * parse("Bearer ${TOKEN}")
+ * Template.parse("Bearer ${TOKEN}")
  * // ["Bearer ", { _tag: "Variable", name: "TOKEN", fallback: undefined }]
  * ```
  */

@@ -168,7 +168,7 @@ describe("the end of the process", () => {
       )))
       assert.deepStrictEqual(
         yield* closed,
-        new McpError.ConnectionClosed({ by: "server", detail: "its process lives on, but closed its stdin" })
+        new McpError.ConnectionClosed({ by: "server", detail: "its process lives on, but closed its stdin", stderr: "up" })
       )
       yield* Fiber.interrupt(writing)
     }))
