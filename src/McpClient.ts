@@ -223,6 +223,7 @@ export const make = Effect.fnUntraced(function*(
   const onDiagnostic = diagnostics.publish
 
   const changes = Changes.make({
+    server: name,
     scope,
     subscriptions: () => session.subscriptions,
     onChange: ({ kind, uri }) => {
@@ -404,7 +405,8 @@ export const make = Effect.fnUntraced(function*(
     toolsChanged: changes.ofList("tools"),
     resourcesChanged: changes.ofList("resources"),
     promptsChanged: changes.ofList("prompts"),
-    setLogLevel: (level) => dialect.setLogLevel(session.wire, level),
+    setLogLevel: (level) =>
+      Effect.mapError(dialect.setLogLevel(session.wire, level), ({ reason }) => McpError.make(reason, name)),
     logs: logs.stream,
     notifications: notifications.stream,
     diagnostics: diagnostics.stream,

@@ -223,6 +223,13 @@ for (const [era, makeScript] of eras) {
         assert.strictEqual(Scripted.requests(script, "resources/list").length, 1)
         assert.strictEqual(Scripted.requests(script, "prompts/list").length, 0)
         assert.deepInclude(reasonOf(yield* Effect.exit(client.getPrompt("x"))), { _tag: "Unsupported", method: "prompts/get" })
+        if (era === "legacy") {
+          for (const refused of [client.setLogLevel("info"), Stream.runDrain(client.resourceUpdates("file:///a"))]) {
+            const error = yield* Effect.flip(refused)
+            assert.strictEqual(error.server, "test")
+            assert.strictEqual(error.reason._tag, "Unsupported")
+          }
+        }
       }).pipe(Effect.scoped))
 
     it.effect("prompts, resources and completions come as they are, unknown fields included", () =>

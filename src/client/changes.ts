@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Broadcast from "../internal/broadcast.ts"
-import type * as McpError from "../McpError.ts"
+import * as McpError from "../McpError.ts"
 import type { Interest, Subscriptions } from "../protocol/Dialect.ts"
 import type * as JsonRpc from "../protocol/JsonRpc.ts"
 
@@ -49,6 +49,7 @@ const isWithin = (changed: string, uri: string): boolean =>
 const readerCapacity = 256
 
 export const make = (options: {
+  readonly server: string
   /** The client's own: what is told to the server in the background ends with it. */
   readonly scope: Scope.Scope
   readonly subscriptions: () => Subscriptions
@@ -65,7 +66,9 @@ export const make = (options: {
     resources: lists.has("resources"),
     uris: [...uris.keys()]
   })
-  const update = updating.withPermits(1)(Effect.suspend(() => options.subscriptions().update(wanted())))
+  const update = updating.withPermits(1)(Effect.suspend(() => options.subscriptions().update(wanted()))).pipe(
+    Effect.mapError(({ reason }) => McpError.make(reason, options.server))
+  )
 
   const count = <K>(counts: Map<K, number>, key: K, by: 1 | -1) => {
     const next = (counts.get(key) ?? 0) + by
