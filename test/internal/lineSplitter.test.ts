@@ -32,7 +32,8 @@ const split = (chunks: ReadonlyArray<Uint8Array>, options?: Partial<LineSplitter
   return { lines, bytes, tooLong }
 }
 
-const text = anyText.map((text) => text.replace(/[\n\uFEFF\p{Cs}]|\r$/gu, ""))
+// A carriage return before the end of a line belongs to that end, so no line ends with one.
+const text = anyText.map((text) => text.replace(/[\n\uFEFF\p{Cs}]/gu, "").replace(/\r+$/u, ""))
 const places = fc.array(fc.nat())
 
 describe("lineSplitter", () => {
