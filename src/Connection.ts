@@ -20,7 +20,7 @@ import * as Diagnostic from "./Diagnostic.ts"
 import * as Deadlines from "./internal/deadlines.ts"
 import * as McpError from "./McpError.ts"
 import * as JsonRpc from "./protocol/JsonRpc.ts"
-import type { Link, Transport } from "./Transport.ts"
+import type { Agreement, Link, SendOptions, Transport } from "./Transport.ts"
 
 /** How long a request may take. */
 export interface Limits {
@@ -44,6 +44,8 @@ export interface RequestOptions extends Limits {
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /** Used as it is; default is the next integer, never used twice (B-03). */
   readonly id?: string | undefined
+  /** What goes with the message itself. */
+  readonly send?: SendOptions | undefined
   /** False for a request the protocol forbids to cancel. */
   readonly cancellable?: boolean | undefined
 }
@@ -88,6 +90,8 @@ export interface Connection {
   readonly inFlightUnsafe: () => number
   /** What went over the wire so far. */
   readonly trafficUnsafe: () => Traffic
+  /** Tells the link what was agreed with the server. */
+  readonly agreed: (agreement: Agreement) => void
   /** Whether a message may hold several (JSON-RPC batches, B-11). Off until the dialect says so. */
   acceptsBatches: boolean
 }
@@ -143,8 +147,8 @@ export const make = Effect.fnUntraced(function*(options: {
   let receivedBytes = 0
   let strayReplies = 0
 
-  const send = (message: JsonRpc.Message) => {
-    if (link !== undefined && failure === undefined) sentBytes += link.send(message)
+  const send = (message: JsonRpc.Message, options?: SendOptions) => {
+    if (link !== undefined && failure === undefined) sentBytes += link.send(message, options)
   }
 
   // ---------------------------------------------------------------------------
@@ -295,6 +299,7 @@ export const make = Effect.fnUntraced(function*(options: {
       onMessage(value)
     },
     onDiagnostic: handlers.onDiagnostic,
+    onFailure: (id, reason) => take(id)?.resume(Exit.fail(McpError.make(reason, server))),
     onClose: close
   }).pipe(Effect.mapError((error) => McpError.make(error.reason, server)))
   // Registered after the link, so it runs before the link's own finalizer: callers learn at once, not after the server has died.
@@ -335,7 +340,7 @@ export const make = Effect.fnUntraced(function*(options: {
       pending.set(id, entry)
       if (entry.at !== Infinity) deadlines.add(entry)
       try {
-        send(JsonRpc.request(id, method, typeof params === "function" ? params(id) : params))
+        send(JsonRpc.request(id, method, typeof params === "function" ? params(id) : params), options?.send)
       } catch (error) {
         take(id)
         const detail = error instanceof Error ? error.message : String(error)
@@ -358,6 +363,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const connection: Connection = {
     acceptsBatches: false,
+    agreed: (agreement) => link?.agreed?.(agreement),
     request: (method, params, options) =>
       Effect.suspend(() => {
         const wait = failure === undefined ? link?.backpressure() : undefined

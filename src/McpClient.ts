@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
@@ -21,7 +22,7 @@ import * as Inputs from "./client/inputs.ts"
 import * as Lists from "./client/lists.ts"
 import * as Telemetry from "./client/telemetry.ts"
 import * as Tools from "./client/tools.ts"
-import * as ToolResults from "./client/toolResults.ts"
+import type * as ToolResults from "./client/toolResults.ts"
 import type { Limits } from "./Connection.ts"
 import type { Diagnostic } from "./Diagnostic.ts"
 import * as Broadcast from "./internal/broadcast.ts"
@@ -92,12 +93,14 @@ export interface CompleteRequest {
 export class McpClient extends Context.Service<McpClient, {
   /** The name of the server in the config. */
   readonly name: string
+  /** How the server is really spoken to: `stdio`, `http`, `sse`, … */
+  readonly transport: string
   readonly era: Revision.Era
   readonly revision: Revision.Revision
   /** What the server says about itself; its `info` is for display only (M-08). */
   readonly server: McpSchema.Server
 
-  /** All tools the config allows. Empty when the server has none. */
+  /** All tools the config allows. Empty when the server has none. Over HTTP without those whose headers are invalid (H-33). */
   readonly listTools: (options?: CallOptions) => Effect.Effect<ReadonlyArray<McpSchema.Tool>, McpError.McpError>
   readonly toolPages: (options?: CallOptions) => Stream.Stream<ReadonlyArray<McpSchema.Tool>, McpError.McpError>
   /**
@@ -196,8 +199,8 @@ const diagnosticsReplay = 64
  * the scope is open. The handlers `Elicitation`, `Sampling` and `Roots` are
  * taken from the context when they are there.
  *
- * Fails with `SpawnFailed`, `NegotiationFailed`, `RequestTimeout`, or what the
- * transport ended with. Interruption takes everything down again.
+ * Fails with `SpawnFailed`, `NegotiationFailed`, `HttpStatus`, `Unreachable`, `RequestTimeout`, or
+ * what the transport ended with. Interruption takes everything down again.
  *
  * **Example**
  *
@@ -248,7 +251,10 @@ export const make = Effect.fnUntraced(function*(
       if (Result.isSuccess(message)) logs.publish(message.success)
     },
     onDiagnostic,
-    onLost: changes.onLost
+    onLost: () => {
+      cache.invalidateAll()
+      changes.onLost()
+    }
   })
   const { connection, dialect } = session
   const end = Effect.map(connection.closed, (error) => {
@@ -276,7 +282,7 @@ export const make = Effect.fnUntraced(function*(
     method: string,
     params: JsonRpc.JsonObject | undefined,
     decode: (result: unknown) => Result.Result<A, string>,
-    callOptions?: CallOptions<R>,
+    callOptions?: Exchange.InternalCallOptions<R>,
     target?: Telemetry.Target
   ): Effect.Effect<{ readonly value: A; readonly answer: Exchange.Answer }, McpError.McpError, R> =>
     telemetry.observe(method, target, (trace) =>
@@ -291,19 +297,11 @@ export const make = Effect.fnUntraced(function*(
   // Lists
   // ---------------------------------------------------------------------------
 
-  const watched = new Set<Changes.ListKind>()
-  /** A list that is kept is watched, so that keeping it never shows what is known to be old. */
-  const watch = (kind: Changes.ListKind) =>
-    Effect.suspend(() => {
-      if (watched.has(kind) || dialect.server.capabilities[kind]?.listChanged !== true) return Effect.void
-      watched.add(kind)
-      return changes.watch(kind)
-    })
   const list = <A>(
     method: string,
     kind: Changes.ListKind,
     decode: (result: unknown) => Result.Result<McpSchema.Page<A>, string>,
-    onPage: (items: ReadonlyArray<A>) => void = () => {}
+    admit: (items: ReadonlyArray<A>) => ReadonlyArray<A> = (items) => items
   ): Lists.List<A> =>
     Lists.make({
       server: name,
@@ -316,22 +314,24 @@ export const make = Effect.fnUntraced(function*(
       maxPages: options.maxPages ?? 256,
       // What the server does not have, there is none of; asking would break the protocol (C-07).
       absent: dialect.lacks(method) !== undefined,
-      onPage,
-      onKept: watch(kind),
+      admit,
+      // A list that is kept is watched, so that keeping it never shows what is known to be old.
+      onKept: dialect.server.capabilities[kind]?.listChanged === true ? changes.watch(kind) : Effect.void,
       onDiagnostic
     })
 
   const resources = list("resources/list", "resources", McpSchema.decodeResourcePage)
   const templates = list("resources/templates/list", "resources", McpSchema.decodeResourceTemplatePage)
   const prompts = list("prompts/list", "prompts", McpSchema.decodePromptPage)
-  const results = ToolResults.make({ server: name, policy: options.outputSchema ?? "warn", onDiagnostic })
   const tools = Tools.make({
     server: name,
-    list: list("tools/list", "tools", McpSchema.decodeToolPage, results.learn),
-    results,
-    listBeforeCall: options.outputSchema === "strict",
+    list: (admit) => list("tools/list", "tools", McpSchema.decodeToolPage, admit),
+    forget: () => cache.invalidate("tools/list"),
+    headers: dialect.paramHeaders && transport.http === true,
+    outputSchema: options.outputSchema ?? "warn",
     allowed: options.allowedTools,
     blocked: options.blockedTools,
+    onDiagnostic,
     call: (tool, params, callOptions) =>
       Effect.map(
         call("tools/call", params, McpSchema.decodeCallToolResult, callOptions, { attribute: "gen_ai.tool.name", value: tool }),
@@ -384,6 +384,7 @@ export const make = Effect.fnUntraced(function*(
 
   return McpClient.of({
     name,
+    transport: session.transport,
     era: dialect.era,
     revision: dialect.revision,
     server: dialect.server,
@@ -450,6 +451,7 @@ export const layerMock = (
 ): Layer.Layer<McpClient> =>
   Layer.mock(McpClient)({
     name: "mock",
+    transport: "memory",
     era: "modern",
     revision: Revision.modern[0],
     server: { info: undefined, capabilities: {}, instructions: undefined },
@@ -480,7 +482,7 @@ export const fromConfig = Effect.fnUntraced(function*(
 ): Effect.fn.Return<
   McpClient["Service"],
   McpError.McpError,
-  ChildProcessSpawner | FileSystem.FileSystem | Path.Path | Scope.Scope
+  ChildProcessSpawner | FileSystem.FileSystem | HttpClient | Path.Path | Scope.Scope
 > {
   const config = yield* McpConfig.resolve(entry)
   const transport = yield* TransportFromConfig.fromConfig(entry.name, config)

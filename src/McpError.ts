@@ -156,6 +156,66 @@ export class MessageTooLarge extends Schema.Error<MessageTooLarge>(id("MessageTo
   }
 }
 
+/** An HTTP server answered with a status that is no success. */
+export class HttpStatus extends Schema.Error<HttpStatus>(id("HttpStatus"))({
+  _tag: Schema.tag("HttpStatus"),
+  /** `GET`, `POST` or `DELETE`. */
+  verb: Schema.String,
+  /** Without its query, which may hold secrets. */
+  url: Schema.String,
+  status: Schema.Int,
+  /** The beginning of the body, as text. */
+  body: Schema.String,
+  /** The JSON-RPC error of the body, where there is one. */
+  error: Schema.optionalKey(Schema.Struct({
+    code: Schema.Int,
+    message: Schema.String,
+    data: Schema.optionalKey(Schema.Unknown)
+  })),
+  /** What `Retry-After` asked for. */
+  retryAfterMillis: Schema.optionalKey(Schema.Number)
+}) {
+  override get message() {
+    const advice = this.status === 401
+      ? "; it wants authorization: set headers or bearerTokenEnv"
+      : this.status === 403
+      ? "; the credentials do not allow it"
+      : this.status === 429
+      ? "; it wants fewer requests"
+      : this.status >= 500
+      ? "; the server or a proxy before it is in trouble"
+      : ""
+    return `${this.verb} ${this.url} was answered with status ${this.status}${
+      this.body === "" ? "" : `: ${excerpt(this.body)}`
+    }${advice}`
+  }
+}
+
+/** The server could not be reached, or the connection broke before an answer. */
+export class Unreachable extends Schema.Error<Unreachable>(id("Unreachable"))({
+  _tag: Schema.tag("Unreachable"),
+  url: Schema.String,
+  /** Whether the request may have reached the server. Only one that did not is sent again. */
+  delivered: Schema.Boolean,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `${this.url} cannot be reached: ${this.detail}`
+  }
+}
+
+/** The server has forgotten the session. A new one is begun; requests that may have been delivered are not repeated. */
+export class SessionExpired extends Schema.Error<SessionExpired>(id("SessionExpired"))({
+  _tag: Schema.tag("SessionExpired"),
+  url: Schema.String,
+  /** Whether the request may have been handled before the session was lost. */
+  delivered: Schema.Boolean
+}) {
+  override get message() {
+    return `The session at ${this.url} has expired${this.delivered ? "; the call may or may not have been handled" : ""}`
+  }
+}
+
 /** This kind of server cannot be connected to here. */
 export class UnsupportedTransport extends Schema.Error<UnsupportedTransport>(id("UnsupportedTransport"))({
   _tag: Schema.tag("UnsupportedTransport"),
@@ -334,6 +394,9 @@ export const McpErrorReason = Schema.Union([
   ProcessExited,
   ConnectionClosed,
   MessageTooLarge,
+  HttpStatus,
+  Unreachable,
+  SessionExpired,
   UnsupportedTransport,
   NegotiationFailed,
   RemoteError,

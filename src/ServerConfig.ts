@@ -93,6 +93,27 @@ const time = (accepts: (duration: Duration.Duration) => boolean, limit: string) 
 const Timeout = time(Duration.isPositive, "greater than zero")
 const Wait = time((duration) => !Duration.isNegative(duration), "of zero or more")
 
+const Bytes = Schema.Int.check(Schema.isGreaterThan(0))
+
+const Tls = Schema.Struct({
+  /** The certificates to trust, and no others: a PEM file. */
+  ca: Schema.optionalKey(Name),
+  /** This client's certificate, with its chain: a PEM file. */
+  cert: Schema.optionalKey(Name),
+  /** Its private key: a PEM file. */
+  key: Schema.optionalKey(Name),
+  /** Trusts whoever answers. Told loudly whenever a connection is opened. */
+  skipVerify: Schema.optionalKey(Schema.Boolean)
+}).check(
+  Schema.makeFilter(({ cert, key }) =>
+    cert !== undefined && key === undefined
+      ? { path: ["cert"], issue: "Is of no use without \"key\"" }
+      : key !== undefined && cert === undefined
+      ? { path: ["key"], issue: "Is of no use without \"cert\"" }
+      : undefined
+  )
+)
+
 const noItems = Effect.succeed<ReadonlyArray<string>>([])
 const noEntries = Effect.succeed({})
 
@@ -149,11 +170,15 @@ export class Stdio extends Schema.TaggedClass<Stdio>("mcp-connect/ServerConfig/S
     })
   ),
   /** The longest message that is accepted from the program, in bytes. */
-  maxMessageBytes: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
+  maxMessageBytes: Schema.optionalKey(Bytes),
   ...common
 }) {}
 
-/** A server reached over HTTP. */
+/**
+ * A server reached over HTTP; over a unix domain socket with a URL such as
+ * `http+unix://%2Frun%2Fmcp.sock/mcp`, which has the percent-encoded path of
+ * the socket in the place of the host.
+ */
 export class Http extends Schema.TaggedClass<Http>("mcp-connect/ServerConfig/Http")("Http", {
   url: text(Rules.notBlank, whenLiteral(Rules.url(Rules.httpProtocols))),
   headers,
@@ -161,6 +186,28 @@ export class Http extends Schema.TaggedClass<Http>("mcp-connect/ServerConfig/Htt
   transport: Schema.optionalKey(Schema.Literals(["streamable-http", "sse"])),
   /** The name of a variable: its value is sent as a bearer token. */
   bearerTokenEnv: Schema.optionalKey(text(Rules.variableName)),
+  /** Certificates, as files relative to the config file. */
+  tls: Schema.optionalKey(Tls),
+  /** The URL of a proxy, or `false` for none. Absent: what the environment says. */
+  proxy: Schema.optionalKey(
+    Schema.Union([Schema.Literal(false), Schema.RedactedFromValue(text(Rules.notBlank, whenLiteral(Rules.proxy)))])
+  ),
+  /** How often and when what is safe to repeat is sent again. */
+  retry: Schema.optionalKey(Schema.Struct({
+    /** After the first. */
+    attempts: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+    /** Before the first of them; doubles each time. */
+    baseDelay: Schema.optionalKey(Wait),
+    maxDelay: Schema.optionalKey(Wait),
+    /** Whether delays are shortened at random. */
+    jitter: Schema.optionalKey(Schema.Boolean)
+  })),
+  /** The longest silence of an event stream, after which it counts as broken. */
+  idleTimeout: Schema.optionalKey(Timeout),
+  /** The longest message that is accepted from the server, in bytes. */
+  maxMessageBytes: Schema.optionalKey(Bytes),
+  /** Whether redirects within the server's origin are followed. */
+  redirects: Schema.optionalKey(Schema.Literals(["same-origin", "none"])),
   ...common
 }) {}
 
@@ -289,8 +336,8 @@ const masked = (values: unknown): unknown =>
 
 /**
  * The canonical JSON of an entry, fit to be shown: values of `env` and headers
- * are hidden except for the `${NAME}` in them, so are the query of a URL and
- * everything unknown that could hold a secret.
+ * are hidden except for the `${NAME}` in them, so are the query of a URL, the
+ * credentials for a proxy, and everything unknown that could hold a secret.
  */
 export const redacted = (config: ServerConfig): Record<string, unknown> =>
   Object.fromEntries(
@@ -302,6 +349,8 @@ export const redacted = (config: ServerConfig): Record<string, unknown> =>
         ? masked(value)
         : key === "url"
         ? String(value).replace(/\?.*$/s, `?${hidden}`)
+        : key === "proxy" && typeof value === "string"
+        ? value.replace(/\/\/.*@/s, `//${hidden}@`)
         : value
     ])
   )

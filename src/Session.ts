@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Exchange from "./client/exchange.ts"
 import type { Inputs } from "./client/inputs.ts"
+import * as Renewal from "./client/renewal.ts"
 import * as Connection from "./Connection.ts"
 import * as Diagnostic from "./Diagnostic.ts"
 import * as PlainText from "./internal/plainText.ts"
@@ -21,16 +22,23 @@ import * as Legacy from "./protocol/Legacy.ts"
 import type { Implementation } from "./protocol/McpSchema.ts"
 import * as Modern from "./protocol/Modern.ts"
 import * as Negotiation from "./protocol/Negotiation.ts"
-import type { Transport } from "./Transport.ts"
+import type { Agreement, Transport } from "./Transport.ts"
+import { VerdictCache } from "./VerdictCache.ts"
 
 /** How the revision is found out. */
 export interface NegotiationOptions extends Negotiation.Preference {
-  /** How long a server may leave the first probe unanswered before it counts as legacy (V-25). Default 5 seconds. */
+  /**
+   * How long a server may leave the first probe unanswered before it counts as
+   * legacy (V-25). Default 5 seconds. Over HTTP silence is an outage, which
+   * fails the start; there the default is all of `startupTimeout` (V-37).
+   */
   readonly probeTimeout?: Duration.Input | undefined
 }
 
 /** A server with which a revision was agreed. */
 export interface Session {
+  /** What the transport in use is called: another one than was given when the server needed the older one. */
+  readonly transport: string
   readonly dialect: Dialect
   readonly connection: Connection.Connection
   /** What the dialect's own operations speak through. */
@@ -62,8 +70,9 @@ export interface Options {
 
 /**
  * Opens a session, for as long as the scope is open. Fails with
- * `NegotiationFailed`, with `RequestTimeout` of the startup, or with the reason
- * the transport could not be opened for.
+ * `NegotiationFailed`, with `RequestTimeout` of the startup, with the reason
+ * the transport could not be opened for, or over HTTP with `HttpStatus` or
+ * `Unreachable` when these say nothing about revisions.
  */
 export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Session, McpError.McpError, Scope.Scope> {
   const { inputs, server } = options
@@ -97,9 +106,11 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   }
 
+  const { endpoint, fallback, http = false } = options.transport
+  let binding = options.transport
   let link = yield* Scope.fork(scope)
   const connect = Effect.suspend(() =>
-    Connection.make({ server, transport: options.transport, handlers, limits: options.limits }).pipe(Scope.provide(link))
+    Connection.make({ server, transport: binding, handlers, limits: options.limits }).pipe(Scope.provide(link))
   )
   const reconnect = Effect.gen(function*() {
     yield* Scope.close(link, Exit.void)
@@ -108,31 +119,37 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   })
 
   /** One request of the negotiation, and what it proves. */
-  const gather = (request: Effect.Effect<unknown, McpError.McpError>): Effect.Effect<Negotiation.Evidence, McpError.McpError> =>
-    Effect.matchEffect(request, {
-      onSuccess: (result) => Effect.succeed(Negotiation.Answered({ result })),
-      onFailure: (error): Effect.Effect<Negotiation.Evidence, McpError.McpError> => {
-        const { reason } = error
+  const gather = (request: Effect.Effect<unknown, McpError.McpError>): Effect.Effect<Negotiation.Evidence> =>
+    Effect.match(request, {
+      onSuccess: (result): Negotiation.Evidence => Negotiation.Answered({ result }),
+      onFailure: ({ reason }) => {
         switch (reason._tag) {
-          case "RemoteError":
-            return Effect.succeed(Negotiation.Rejected({
-              error: { code: reason.code, message: reason.detail, ...("data" in reason ? { data: reason.data } : {}) }
-            }))
+          case "RemoteError": {
+            const { code, detail: message } = reason
+            return Negotiation.Rejected({ error: { code, message, ...("data" in reason ? { data: reason.data } : {}) } })
+          }
+          // Over HTTP these are outages: a server that keeps silent or dies of a request closes no link there.
           case "RequestTimeout":
-            return Effect.succeed(Negotiation.Silence({ millis: reason.millis }))
+            return http ? Negotiation.Refused({ reason }) : Negotiation.Silence({ millis: reason.millis })
           case "ProcessExited":
           case "ConnectionClosed":
-            return Effect.succeed(Negotiation.Exited({ reason }))
+            return http ? Negotiation.Refused({ reason }) : Negotiation.Exited({ reason })
           default:
-            return Effect.fail(error)
+            return Negotiation.Refused({ reason })
         }
       }
     })
 
-  const probeTimeout = options.negotiation.probeTimeout ?? "5 seconds"
+  const timedOut = (method: string) =>
+    new McpError.RequestTimeout({ method, limit: "startup", millis: Duration.toMillis(options.startupTimeout) })
+
+  const { pin, preset = "auto" } = options.negotiation
+  const probeTimeout = options.negotiation.probeTimeout ?? (http ? Duration.infinity : "5 seconds")
+  const verdicts = yield* VerdictCache
+  const remembered = endpoint !== undefined && preset === "auto" ? yield* verdicts.get(endpoint) : undefined
+  let state = Negotiation.start({ pin, preset: remembered ?? preset }, { http, fallback: fallback !== undefined })
   const negotiate = Effect.gen(function*() {
     let connection = yield* connect
-    let state = Negotiation.start(options.negotiation)
     while (true) {
       const { step } = state
       switch (step._tag) {
@@ -146,35 +163,42 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           break
         }
         case "Handshake": {
-          if (step.fresh) connection = yield* reconnect
           shaking = true
-          const initialize = connection.request(
-            "initialize",
-            Legacy.initializeParams(step.revision, client),
-            { cancellable: false, timeout: options.startupTimeout }
+          const initialize = Effect.suspend(() =>
+            connection.request(
+              "initialize",
+              Legacy.initializeParams(step.revision, client),
+              { cancellable: false, timeout: options.startupTimeout }
+            )
           )
-          state = Negotiation.next(state, yield* gather(initialize))
+          const opened = Effect.map(reconnect, (fresh) => {
+            connection = fresh
+          })
+          if (step.fallback && fallback !== undefined) binding = fallback
+          const attempt = step.fresh ? Effect.andThen(opened, initialize) : initialize
+          state = Negotiation.next(state, yield* gather(attempt))
           break
         }
         case "Failed":
+          if (endpoint !== undefined && step.reason._tag === "NegotiationFailed") yield* verdicts.forget(endpoint)
           return yield* Effect.fail(McpError.make(step.reason, server))
-        case "Settled":
-          return { connection, verdict: step.verdict }
+        case "Settled": {
+          const { verdict } = step
+          if (endpoint !== undefined && verdict.lasting) yield* verdicts.set(endpoint, verdict.era)
+          return { connection, verdict }
+        }
       }
     }
   })
 
-  const { connection, verdict } = yield* Effect.timeoutOrElse(negotiate, {
+  const { connection: opened, verdict } = yield* Effect.timeoutOrElse(negotiate, {
     duration: options.startupTimeout,
-    orElse: () =>
-      Effect.fail(McpError.make(
-        new McpError.RequestTimeout({
-          method: shaking ? "initialize" : "server/discover",
-          limit: "startup",
-          millis: Duration.toMillis(options.startupTimeout)
-        }),
-        server
-      ))
+    orElse: () => {
+      const reason = timedOut(shaking ? "initialize" : "server/discover")
+      // Tells of the attempts before it, where these matter.
+      const { step } = Negotiation.next(state, Negotiation.Refused({ reason }))
+      return Effect.fail(McpError.make(step._tag === "Failed" ? step.reason : reason, server))
+    }
   }).pipe(
     Effect.mapError(({ reason }) => McpError.make(withStderr(reason, stderr.text()), server)),
     // The caller's scope may live on; what was started for nothing does not.
@@ -183,18 +207,44 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   dialect = verdict.era === "modern"
     ? Modern.make({ revision: verdict.revision, client, server: verdict.server })
-    : Legacy.make({ revision: verdict.revision, server: verdict.server })
-  connection.acceptsBatches = dialect.acceptsBatches
-  const wire: Wire = { ...connection, onDiagnostic: options.onDiagnostic }
+    : Legacy.make({ revision: verdict.revision, client, server: verdict.server })
+  const { acceptsBatches, begin, renew, revision, stateless } = dialect
+  const agreement: Agreement = { revision, stateless, batches: acceptsBatches }
+  opened.acceptsBatches = acceptsBatches
+  opened.agreed(agreement)
+  const wireOf = (connection: Connection.Connection): Wire => ({ ...connection, onDiagnostic: options.onDiagnostic })
+
+  const renewed = (renew: (wire: Wire) => Effect.Effect<void, McpError.McpError>) =>
+    Effect.gen(function*() {
+      const wire = wireOf(opened)
+      yield* renew(wire)
+      opened.agreed(agreement)
+      yield* begin(wire)
+      if (subscriptions !== undefined) yield* subscriptions.renew(wire)
+      options.onLost()
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: options.startupTimeout,
+        orElse: () => Effect.fail(McpError.make(timedOut("initialize")))
+      }),
+      Effect.mapError(({ reason }) => McpError.make(reason, server)),
+      // The server may have become another one: the next connect asks it again (V-07).
+      Effect.tapError(() => endpoint === undefined ? Effect.void : verdicts.forget(endpoint))
+    )
+  const connection = renew === undefined || binding.http !== true
+    ? opened
+    : Renewal.make({ server, connection: opened, limits: options.limits, renew: renewed(renew), scope })
+  const wire = wireOf(connection)
   subscriptions = yield* dialect.subscriptions(wire, options.onLost)
-  yield* dialect.begin(wire)
+  yield* begin(wire)
   if (inputs.rootsChanges !== undefined) {
     yield* Stream.runForEach(inputs.rootsChanges, () => dialect.rootsChanged(wire)).pipe(
       Effect.ignore,
       Effect.forkScoped
     )
   }
-  return { dialect, connection, wire, subscriptions, call: Exchange.make({ ...options, connection, dialect, completions }) }
+  const call = Exchange.make({ ...options, connection, dialect, completions })
+  return { transport: binding.kind, dialect, connection, wire, subscriptions, call }
 })
 
 /** A server that does not get ready often says why, on stderr. */

@@ -1,15 +1,31 @@
 /** Node.js as one layer: what the library needs of its platform. */
 import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodePath from "@effect/platform-node/NodePath"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Spawner from "effect/process/ChildProcessSpawner"
+import * as RcMap from "effect/RcMap"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { ChildProcess } from "node:child_process"
+import { X509Certificate } from "node:crypto"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import { createSecureContext } from "node:tls"
+import * as McpError from "./McpError.ts"
+import { type ConnectionOptions, HttpClients, type Service as HttpClientsService } from "./transport/http/HttpClients.ts"
 
 /**
  * Destroys the pipes of a process when its scope closes. A helper that left the
@@ -46,14 +62,233 @@ const closingPipes = Layer.effect(
     })))
 )
 
+// =============================================================================
+// HTTP
+// =============================================================================
+
+/** What the HTTP clients of a layer have in common. */
+export interface HttpOptions {
+  /**
+   * Most connections to one origin; further requests wait for one. Every open
+   * event stream takes one, so there should be several. Default: no limit.
+   */
+  readonly connections?: number | undefined
+  /** How long a connection that is not in use is kept at most. Default: 4 seconds, or what the server offers. */
+  readonly keepAlive?: Duration.Input | undefined
+  /**
+   * The proxy for servers whose entry names none. Default `environment`: what
+   * `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` of the ConfigProvider say, also
+   * in lower case, and none to this machine itself.
+   */
+  readonly proxy?: "environment" | "none" | string | Redacted.Redacted<string> | undefined
+}
+
+/** Proxies by scheme, and the hosts that are reached without; the empty string is none. */
+interface Proxies {
+  readonly httpProxy: string
+  readonly httpsProxy: string
+  readonly noProxy: string
+}
+
+const noProxies: Proxies = { httpProxy: "", httpsProxy: "", noProxy: "*" }
+
+const loopback = "localhost,127.0.0.1,::1"
+
+const invalid = (source: string, path: ReadonlyArray<string>, message: string): McpError.McpError =>
+  McpError.make(new McpError.InvalidConfig({ source, issues: [{ path, message }] }))
+
+const proxyUrl = (text: string, source: string, path: ReadonlyArray<string>): Effect.Effect<string, McpError.McpError> =>
+  text === "" ? Effect.succeed(text) : Effect.try({
+    try: () => {
+      // The environment's are often written as `host:port`.
+      const url = new URL(text.includes("://") ? text : `http://${text}`)
+      return { url, credentials: decodeURIComponent(`${url.username}:${url.password}`) }
+    },
+    catch: () => undefined
+  }).pipe(
+    Effect.filterOrFail(({ url }) => url.protocol === "http:" || url.protocol === "https:"),
+    Effect.mapBoth({
+      onSuccess: ({ url }) => url.href,
+      onFailure: () =>
+        invalid(source, path, "Expected the URL of a proxy: http://host:port or https://host:port, its credentials percent-encoded")
+    })
+  )
+
+const variable = Effect.fnUntraced(function*(name: string) {
+  const provider = yield* ConfigProvider.ConfigProvider
+  for (const spelling of [name.toLowerCase(), name]) {
+    const node = yield* Effect.mapError(provider.load([spelling]), ({ message }) => invalid("environment", [spelling], message))
+    if (node?.value !== undefined) return node.value
+  }
+  return ""
+})
+
+const proxies = Effect.fnUntraced(function*(
+  entry: ConnectionOptions,
+  layer: HttpOptions
+): Effect.fn.Return<Proxies, McpError.McpError> {
+  const { proxy = "environment" } = layer
+  if (entry.socketPath !== undefined || entry.proxy === false) return noProxies
+  const explicit = entry.proxy ?? (Redacted.isRedacted(proxy) ? proxy : Redacted.make(proxy))
+  switch (Redacted.value(explicit)) {
+    case "none":
+      return noProxies
+    case "environment": {
+      const noProxy = yield* variable("NO_PROXY")
+      return {
+        httpProxy: yield* proxyUrl(yield* variable("HTTP_PROXY"), "environment", ["HTTP_PROXY"]),
+        httpsProxy: yield* proxyUrl(yield* variable("HTTPS_PROXY"), "environment", ["HTTPS_PROXY"]),
+        noProxy: noProxy === "" ? loopback : `${loopback},${noProxy}`
+      }
+    }
+    default: {
+      const url = yield* proxyUrl(Redacted.value(explicit), "http", ["proxy"])
+      return { httpProxy: url, httpsProxy: url, noProxy: "" }
+    }
+  }
+})
+
+type Tls = NonNullable<ConnectionOptions["tls"]>
+
+const certificates = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+
+/** Node passes over a file without certificates, and tells of one that does not fit its key only when it connects. */
+const checkTls = ({ ca, cert, key }: Tls): Effect.Effect<void, McpError.McpError> => {
+  const check = (path: ReadonlyArray<string>, message: string, look: () => unknown) =>
+    Effect.try({ try: look, catch: () => invalid("http", path, message) })
+  return Effect.andThen(
+    check(["tls", "ca"], "The file has no certificate in PEM form that can be read", () =>
+      ca === undefined || (ca.match(certificates) ?? [ca]).map((pem) => new X509Certificate(pem))),
+    check(["tls", "cert"], "The certificate and the key cannot be read as PEM, or do not belong together", () =>
+      cert === undefined || key === undefined || createSecureContext({ cert, key: Redacted.value(key) }))
+  )
+}
+
+/** What one pool of connections is made of. Compared by value. */
+interface Route {
+  readonly proxies: Proxies
+  readonly socketPath: string | undefined
+  readonly tls: Tls | undefined
+}
+
+/** undici leaves bodies as they came. None is asked for, but a proxy may still send one compressed. */
+const decompressed = (response: HttpClientResponse.HttpClientResponse): HttpClientResponse.HttpClientResponse => {
+  const coding = /^(?:x-)?(gzip|deflate)$/.exec(response.headers["content-encoding"]?.trim().toLowerCase() ?? "")?.[1]
+  if ((coding !== "gzip" && coding !== "deflate") || [101, 204, 205, 304].includes(response.status)) return response
+  const body = Stream.toReadableStream(response.stream).pipeThrough(new DecompressionStream(coding))
+  const headers = Headers.removeMany(response.headers, ["content-encoding", "content-length"])
+  return HttpClientResponse.fromWeb(response.request, new Response(body, { status: response.status, headers }))
+}
+
+const loadUndici = Effect.promise(() => import("@effect/platform-node/Undici"))
+
+const makeClient = Effect.fnUntraced(function*(
+  { proxies, socketPath, tls }: Route,
+  { connections, keepAlive }: HttpOptions
+): Effect.fn.Return<HttpClient.HttpClient, never, Scope.Scope> {
+  const undici = yield* loadUndici
+  const idle = keepAlive === undefined
+    ? undefined
+    : Math.min(Math.max(1, Duration.toMillis(keepAlive)), 7 * 24 * 60 * 60 * 1_000)
+  const endpointTls = tls === undefined ? {} : {
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: Redacted.value(tls.key) }),
+    rejectUnauthorized: tls.skipVerify !== true
+  }
+  const dispatcher = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      new undici.EnvHttpProxyAgent({
+        ...proxies,
+        ...(connections === undefined ? {} : { connections }),
+        ...(idle === undefined ? {} : { keepAliveTimeout: idle, keepAliveMaxTimeout: idle }),
+        connect: socketPath === undefined ? endpointTls : { socketPath },
+        // What is at the other end of a tunnel.
+        ...(tls === undefined ? {} : { requestTls: endpointTls })
+      })
+    ),
+    (dispatcher) => Effect.promise(() => dispatcher.destroy())
+  )
+  const client = yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
+  return HttpClient.transformResponse(client, Effect.map(decompressed))
+})
+
+const makeClients = Effect.fnUntraced(function*(options: HttpOptions) {
+  const provider = yield* ConfigProvider.ConfigProvider
+  const clients = yield* RcMap.make({ lookup: (route: Route) => makeClient(route, options) })
+  return {
+    for: Effect.fnUntraced(function*(entry: ConnectionOptions) {
+      const { socketPath, tls } = entry
+      if (tls !== undefined) yield* checkTls(tls)
+      const route: Route = {
+        proxies: yield* Effect.provideService(proxies(entry, options), ConfigProvider.ConfigProvider, provider),
+        socketPath,
+        tls
+      }
+      return yield* RcMap.get(clients, route)
+    })
+  } satisfies HttpClientsService
+})
+
+/** Loads undici with the first request: programs that speak to stdio servers only never do. */
+const makeDefaultClient = Effect.fnUntraced(function*(clients: HttpClientsService) {
+  const scope = yield* Scope.Scope
+  let client: HttpClient.HttpClient | undefined
+  const get = Effect.suspend(() => client !== undefined ? Effect.succeed(client) : Effect.map(
+    Scope.provide(clients.for({}), scope),
+    (made) => client = made
+  ))
+  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
+    Effect.flatMap((request) =>
+      get.pipe(
+        Effect.mapError((error) =>
+          new HttpClientError.HttpClientError({
+            reason: new HttpClientError.TransportError({
+              request,
+              cause: Object.assign(new Error(error.message), { code: "ERR_PROXY_INVALID_CONFIG" })
+            })
+          })
+        ),
+        Effect.flatMap((client) => client.execute(request))
+      )
+    ),
+    Effect.succeed
+  )
+})
+
+const http = (options: HttpOptions): Layer.Layer<HttpClient.HttpClient> =>
+  Layer.effectContext(Effect.gen(function*() {
+    const clients = yield* makeClients(options)
+    return Context.make(HttpClient.HttpClient, yield* makeDefaultClient(clients)).pipe(Context.add(HttpClients, clients))
+  }))
+
+// =============================================================================
+// Layers
+// =============================================================================
+
+type Platform = Spawner.ChildProcessSpawner | FileSystem.FileSystem | Path.Path | HttpClient.HttpClient
+
 /**
- * Processes, files and paths of Node.js.
+ * The same as {@link layer}, with a word on connections over HTTP.
+ *
+ * ```ts
+ * const platform = NodeMcp.layerOptions({ connections: 16, keepAlive: "1 minute", proxy: "http://proxy.example:3128" })
+ * ```
+ */
+export const layerOptions = (options: HttpOptions): Layer.Layer<Platform> =>
+  Layer.mergeAll(
+    Layer.provide(closingPipes, NodeChildProcessSpawner.layer),
+    http(options)
+  ).pipe(Layer.provideMerge(Layer.merge(NodeFileSystem.layer, NodePath.layer)))
+
+/**
+ * Processes, files, paths and HTTP of Node.js. HTTP is spoken through undici:
+ * over pooled connections, through the proxies of the environment, without a
+ * time limit on silent streams, and as each entry of a config wants it
+ * (certificates, proxy, unix domain socket).
  *
  * ```ts
  * program.pipe(Effect.scoped, Effect.provide(NodeMcp.layer), NodeRuntime.runMain)
  * ```
  */
-export const layer: Layer.Layer<Spawner.ChildProcessSpawner | FileSystem.FileSystem | Path.Path> = closingPipes.pipe(
-  Layer.provide(NodeChildProcessSpawner.layer),
-  Layer.provideMerge(Layer.merge(NodeFileSystem.layer, NodePath.layer))
-)
+export const layer: Layer.Layer<Platform> = layerOptions({})

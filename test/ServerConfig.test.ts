@@ -84,14 +84,14 @@ describe("ServerConfig: which kind", () => {
     assert.strictEqual(decoded({ url: "wss://example.com" }).config._tag, "WebSocket")
     for (const url of ["ftp://example.com", "/mcp", "example.com/mcp", "", "//example.com", "http:example.com", "file:///x"]) {
       assert.deepStrictEqual(problems({ url }), [
-        "url: Expected an absolute URL that begins with http://, https://, ws:// or wss://"
+        "url: Expected an absolute URL that begins with http://, https://, http+unix://, ws:// or wss://"
       ])
     }
     assert.deepStrictEqual(problems({ url: "ftp://example.com", type: "sse" }), [
-      "url: Expected an absolute URL that begins with http:// or https://"
+      "url: Expected an absolute URL that begins with http://, https:// or http+unix://"
     ])
     assert.deepStrictEqual(problems({ url: "https://" }), [
-      "url: Expected an absolute URL that begins with http:// or https://"
+      "url: Expected an absolute URL that begins with http://, https:// or http+unix://"
     ])
   })
 
@@ -173,6 +173,85 @@ describe("ServerConfig: fields", () => {
     )
   })
 
+  it("every problem of an entry for HTTP is told at once, each at its key", () => {
+    assert.deepStrictEqual(
+      problems({
+        url: "https://x",
+        tls: { ca: "", cert: 1, skipVerify: "yes", passphrase: "x" },
+        proxy: "proxy:3128",
+        retry: { attempts: -1, baseDelay: "soon", maxDelay: -1, jitter: 1, times: 3 },
+        idleTimeout: 0,
+        maxMessageBytes: 0,
+        redirects: "all"
+      }),
+      [
+        "tls.passphrase: Unknown key",
+        "tls.ca: Must not be empty",
+        "tls.cert: Expected string",
+        "tls.skipVerify: Expected boolean",
+        "proxy: Expected an absolute URL that begins with http:// or https://",
+        "retry.times: Unknown key",
+        "retry.attempts: Expected a value greater than or equal to 0",
+        "retry.baseDelay: Expected a time of zero or more: a number (milliseconds), or text such as \"30 seconds\"",
+        "retry.maxDelay: Expected a time of zero or more: a number (milliseconds), or text such as \"30 seconds\"",
+        "retry.jitter: Expected boolean",
+        "idleTimeout: Expected a time greater than zero: a number (milliseconds), or text such as \"30 seconds\"",
+        "maxMessageBytes: Expected a value greater than 0",
+        "redirects: Expected \"same-origin\" | \"none\""
+      ]
+    )
+    assert.deepStrictEqual(problems({ url: "https://x", tls: { cert: "a" } }), ["tls.cert: Is of no use without \"key\""])
+    assert.deepStrictEqual(problems({ url: "https://x", tls: { key: "a" } }), ["tls.key: Is of no use without \"cert\""])
+    for (const proxy of [true, 1, null, {}]) {
+      assert.deepStrictEqual(problems({ url: "https://x", proxy }), ["proxy: Expected false | string"])
+    }
+  })
+
+  it("settings for HTTP decode, and encode as they were", () => {
+    const entry = {
+      type: "http",
+      url: "https://x",
+      tls: { ca: "certs/ca.pem", cert: "${CERT}", key: "${KEY}", skipVerify: false },
+      proxy: "http://me:s3cr3t@proxy:3128",
+      retry: { attempts: 0, baseDelay: 500, maxDelay: 0, jitter: false },
+      idleTimeout: 60_000,
+      maxMessageBytes: 1_000,
+      redirects: "none"
+    }
+    const { config, unused } = decoded({ ...entry, idleTimeout: "1 minute", retry: { ...entry.retry, baseDelay: "500 millis" } })
+    assert.deepStrictEqual(ServerConfig.encode(config), entry)
+    assert.deepStrictEqual(unused, [])
+    assert.notInclude(inspect(config, { depth: 20 }) + JSON.stringify(config), "s3cr3t")
+    assert.strictEqual(ServerConfig.redacted(config)["proxy"], "http://<redacted>@proxy:3128")
+    assert.strictEqual(encoded({ url: "https://x", proxy: false })["proxy"], false)
+    assert.strictEqual(encoded({ url: "https://x", proxy: "${PROXY}" })["proxy"], "${PROXY}")
+  })
+
+  it("settings for HTTP have no effect on other servers, which is told", () => {
+    const settings = { tls: {}, proxy: false, retry: {}, idleTimeout: 1, redirects: "none" }
+    for (const entry of [{ command: "npx" }, { url: "ws://x" }]) {
+      const { config, unused } = decoded({ ...entry, ...settings })
+      assert.deepStrictEqual(config.extra, settings)
+      assert.deepStrictEqual(unused.map(({ message, path }) => `${path}: ${message}`), Object.keys(settings).map((key) =>
+        `${key}: Is for a server over HTTP: it is kept, but has no effect`))
+    }
+    assert.deepStrictEqual(decoded({ url: "ws://x", maxMessageBytes: 5 }).unused, [{
+      path: ["maxMessageBytes"],
+      message: "Is for a program that is started (stdio) or a server over HTTP: it is kept, but has no effect"
+    }])
+  })
+
+  it("a unix domain socket is a URL with the encoded path of the socket as its host", () => {
+    const url = "http+unix://%2Frun%2Fmcp.sock/mcp"
+    assert.deepStrictEqual(encoded({ url }), { type: "http", url })
+    assert.strictEqual(encoded({ url, type: "sse" })["type"], "sse")
+    for (const url of ["http+unix:///run/mcp.sock", "http+unix://run%2Fmcp.sock", "http+unix://%zz/x", "http+unix://%2F/x", "http+unix://%2Fa%00/x"]) {
+      assert.deepStrictEqual(problems({ url }), [
+        "url: Expected the absolute path of a socket, percent-encoded, as the host: http+unix://%2Frun%2Fmcp.sock/mcp"
+      ])
+    }
+  })
+
   it("a value of the wrong type at any place is an error at that place, whatever the type", () => {
     const keys = [
       "command",
@@ -196,7 +275,7 @@ describe("ServerConfig: fields", () => {
         for (const problem of problems({ command: "npx", [key]: value })) assert.match(problem, new RegExp(`^${key}: Expected `))
       }
     }
-    for (const key of ["url", "headers", "bearerTokenEnv"]) {
+    for (const key of ["url", "headers", "bearerTokenEnv", "tls", "retry", "redirects"]) {
       for (const value of [null, 1, [], true]) {
         for (const problem of problems({ url: "http://x", [key]: value })) assert.match(problem, new RegExp(`^${key}: Expected `))
       }
@@ -508,10 +587,15 @@ describe("ServerConfig: encoding", () => {
     ...common
   }, { requiredKeys: ["command"] })
   const remote = fc.record({
-    url: fc.constantFrom("https://a/b?c=d", "ws://a", "https://${HOST}/", "${URL:-wss://a}"),
+    url: fc.constantFrom("https://a/b?c=d", "http+unix://%2Fa/b", "ws://a", "https://${HOST}/", "${URL:-wss://a}"),
     headers: fc.dictionary(name.map((name) => name.toLowerCase()), fc.constantFrom("a", "${B}", "é", "")),
     env_http_headers: fc.dictionary(name.map((name) => `e-${name.toLowerCase()}`), name),
     bearerTokenEnv: name,
+    tls: fc.oneof(fc.record({ ca: notBlank, skipVerify: fc.boolean() }, { requiredKeys: [] }), fc.constant({ cert: "a", key: "b" })),
+    proxy: fc.constantFrom(false, "http://proxy:3128", "https://u:p@proxy", "${PROXY}"),
+    retry: fc.record({ attempts: fc.nat(), baseDelay: time, maxDelay: time, jitter: fc.boolean() }, { requiredKeys: [] }),
+    idleTimeout: time,
+    redirects: fc.constantFrom("same-origin", "none"),
     args: json,
     ...common
   }, { requiredKeys: ["url"] })

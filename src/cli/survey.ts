@@ -11,6 +11,7 @@ import { millis } from "./text.ts"
 
 /** What a connected server said. A count is `undefined` where the server has no such thing. */
 export interface Facts {
+  readonly transport: string
   readonly era: string
   readonly revision: string
   readonly server: McpClient["Service"]["server"]
@@ -44,7 +45,7 @@ export const facts = Effect.fnUntraced(function*<R>(connect: Effect.Effect<McpCl
     resources: count("resources", client.listResources),
     prompts: count("prompts", client.listPrompts)
   }, { concurrency: "unbounded" })
-  const found: Facts = { era: client.era, revision: client.revision, server: client.server, ...counts, connectMillis }
+  const found: Facts = { transport: client.transport, era: client.era, revision: client.revision, server: client.server, ...counts, connectMillis }
   return { client, facts: found }
 })
 
@@ -66,10 +67,12 @@ export const columns: ReadonlyArray<Column> = [
   { title: "TIME", align: "right" }
 ]
 
-const transport = ({ config }: McpConfig.Entry): string => config._tag.toLowerCase()
+/** How the server is really spoken to, or was to be. */
+const transport = (outcome: Outcome): string =>
+  outcome._tag === "Up" ? outcome.facts.transport : outcome.entry.config._tag.toLowerCase()
 
 export const row = (outcome: Outcome, style: Style): Row => {
-  const beginning = [outcome.entry.name, transport(outcome.entry)]
+  const beginning = [outcome.entry.name, transport(outcome)]
   switch (outcome._tag) {
     case "Up": {
       const { connectMillis, prompts, resources, revision, server: { info }, tools } = outcome.facts
@@ -93,7 +96,7 @@ const encodeReason = Schema.encodeSync(McpError.McpErrorReason)
 /** The same for a program. */
 export const toJson = (outcome: Outcome): unknown => {
   const { name, source } = outcome.entry
-  const beginning = { name, transport: transport(outcome.entry), source, required: isRequired(outcome) }
+  const beginning = { name, transport: transport(outcome), source, required: isRequired(outcome) }
   switch (outcome._tag) {
     case "Up": {
       const { connectMillis, era, prompts = null, resources = null, revision, server, tools = null } = outcome.facts

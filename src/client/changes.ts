@@ -27,7 +27,7 @@ export interface Changes {
   readonly ofList: (kind: ListKind) => Stream.Stream<void, McpError.McpError>
   /** Updates of one resource or of resources below it, told for as long as the stream is read. */
   readonly ofResource: (uri: string) => Stream.Stream<string, McpError.McpError>
-  /** An interest without a reader, from now on. Does not wait until the server knows. */
+  /** An interest without a reader, from the first time on. Does not wait until the server knows. */
   readonly watch: (kind: ListKind) => Effect.Effect<void>
   readonly onNotification: (notification: JsonRpc.Notification) => void
   /** Something may have been missed: every interest is told that it changed (SB-08). */
@@ -58,6 +58,7 @@ export const make = (options: {
   const changes = Broadcast.make<Change, McpError.McpError>({ capacity: readerCapacity })
   const lists = new Map<ListKind, number>()
   const uris = new Map<string, number>()
+  const watched = new Set<ListKind>()
   const updating = Semaphore.makeUnsafe(1)
 
   const wanted = (): Interest => ({
@@ -113,6 +114,8 @@ export const make = (options: {
         changed !== undefined && isWithin(changed, uri) ? changed : undefined),
     watch: (kind) =>
       Effect.suspend(() => {
+        if (watched.has(kind)) return Effect.void
+        watched.add(kind)
         count(lists, kind, 1)
         return Effect.forkIn(Effect.ignore(update), options.scope)
       }),

@@ -14,6 +14,7 @@ import * as McpError from "../McpError.ts"
 import type { Consent, Dialect, Trace } from "../protocol/Dialect.ts"
 import type * as JsonRpc from "../protocol/JsonRpc.ts"
 import type { InputRequiredResult } from "../protocol/ResultType.ts"
+import type { SendOptions } from "../Transport.ts"
 import type { Inputs } from "./inputs.ts"
 
 export interface CallOptions<R = never> extends Connection.Limits {
@@ -21,6 +22,12 @@ export interface CallOptions<R = never> extends Connection.Limits {
   readonly onProgress?: ((progress: Connection.Progress) => Effect.Effect<void, never, R>) | undefined
   /** Added to the request's `_meta`; keys with a meaning in the protocol cannot be overwritten. */
   readonly meta?: JsonRpc.JsonObject | undefined
+}
+
+/** What a call can say besides, which its caller cannot. */
+export interface InternalCallOptions<R = never> extends CallOptions<R> {
+  /** Goes with the message in every round of input. */
+  readonly send?: SendOptions | undefined
 }
 
 export interface Answer {
@@ -36,7 +43,7 @@ export interface Answer {
 export type Call = <R = never>(
   method: string,
   params: JsonRpc.JsonObject | undefined,
-  options?: CallOptions<R>,
+  options?: InternalCallOptions<R>,
   trace?: Trace
 ) => Effect.Effect<Answer, McpError.McpError, R>
 
@@ -131,10 +138,10 @@ export const make = (options: {
   }
 }
 
-const withoutProgress = <R>(call: CallOptions<R> | undefined): Connection.Limits | undefined =>
+const withoutProgress = <R>(call: InternalCallOptions<R> | undefined): Connection.RequestOptions | undefined =>
   call === undefined
     ? undefined
-    : { timeout: call.timeout, maxTotal: call.maxTotal, resetOnProgress: call.resetOnProgress }
+    : { timeout: call.timeout, maxTotal: call.maxTotal, resetOnProgress: call.resetOnProgress, send: call.send }
 
 /** Runs a handler beside the request; all progress that came before the result is handled before it is returned. */
 const withProgress = Effect.fnUntraced(function*<A, E, R>(

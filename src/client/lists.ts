@@ -43,8 +43,8 @@ export const make = <A>(options: {
   readonly maxPages: number
   /** The server has no such list: it is empty, without asking. */
   readonly absent: boolean
-  /** Called with each page that arrives from the server. */
-  readonly onPage: (items: ReadonlyArray<A>) => void
+  /** Called with each page that arrives from the server; gives what of it is kept and shown. */
+  readonly admit: (items: ReadonlyArray<A>) => ReadonlyArray<A>
   /** Called when a page is kept, so that its list is watched for changes. */
   readonly onKept: Effect.Effect<void>
   readonly onDiagnostic: (diagnostic: Diagnostic.Diagnostic) => void
@@ -61,12 +61,12 @@ export const make = <A>(options: {
     for (const { detail, index } of rejected) {
       onDiagnostic(Diagnostic.Warning({ detail: `${method} has an invalid item at ${index}, left out: ${detail}` }))
     }
-    options.onPage(items)
+    const admitted = { ...page.success, items: options.admit(items) }
     if (options.cached && hints.ttlMs > 0) {
-      cache.set(method, keyOf(cursor), page.success, yield* Clock.currentTimeMillis, hints.ttlMs, generation)
+      cache.set(method, keyOf(cursor), admitted, yield* Clock.currentTimeMillis, hints.ttlMs, generation)
       yield* options.onKept
     }
-    return page.success
+    return admitted
   })
 
   const page = (cursor: string | undefined, call: CallOptions | undefined) =>

@@ -1,12 +1,14 @@
-/** Calling tools: which may be called, and what counts as success. */
+/** Calling tools: which may be called, what goes with a call, and what counts as success. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { Diagnostic } from "../Diagnostic.ts"
 import * as McpError from "../McpError.ts"
-import type { JsonObject } from "../protocol/JsonRpc.ts"
+import { ErrorCode, type JsonObject } from "../protocol/JsonRpc.ts"
 import * as McpSchema from "../protocol/McpSchema.ts"
-import type { CallOptions } from "./exchange.ts"
+import type { CallOptions, InternalCallOptions } from "./exchange.ts"
 import * as Lists from "./lists.ts"
-import type { ToolResults } from "./toolResults.ts"
+import * as ToolHeaders from "./toolHeaders.ts"
+import * as ToolResults from "./toolResults.ts"
 
 type Result<A, R> = Effect.Effect<A, McpError.McpError, R>
 
@@ -26,31 +28,77 @@ export interface Tools {
   ) => Result<A, R | RD>
 }
 
+const isHeaderMismatch = ({ reason }: McpError.McpError): boolean =>
+  reason._tag === "RemoteError" && reason.code === ErrorCode.HeaderMismatch
+
 export const make = (options: {
   readonly server: string
-  readonly list: Lists.List<McpSchema.Tool>
-  readonly results: ToolResults
-  /** To be strict about a tool's schema, it has to be known before the call. */
-  readonly listBeforeCall: boolean
+  /** All tools the server has. `admit` gets each page that arrives, and gives what of it is shown. */
+  readonly list: (
+    admit: (tools: ReadonlyArray<McpSchema.Tool>) => ReadonlyArray<McpSchema.Tool>
+  ) => Lists.List<McpSchema.Tool>
+  /** Makes the next list come from the server. */
+  readonly forget: () => void
+  /** Whether arguments are mirrored into headers. */
+  readonly headers: boolean
+  readonly outputSchema: ToolResults.OutputSchemaPolicy
   readonly allowed: ReadonlyArray<string> | undefined
   readonly blocked: ReadonlyArray<string> | undefined
   readonly call: <R>(
     tool: string,
     params: JsonObject,
-    options: CallOptions<R> | undefined
+    options: InternalCallOptions<R> | undefined
   ) => Result<McpSchema.CallToolResult, R>
+  readonly onDiagnostic: (diagnostic: Diagnostic) => void
 }): Tools => {
-  const { results, server } = options
+  const { onDiagnostic, outputSchema, server } = options
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
   const allowed = options.allowed === undefined ? undefined : new Set(options.allowed)
   const blocked = new Set(options.blocked)
   const isAllowed = (tool: string) => !blocked.has(tool) && (allowed === undefined || allowed.has(tool))
 
+  const results = ToolResults.make({ server, policy: outputSchema, onDiagnostic })
+  const headers = options.headers ? ToolHeaders.make(onDiagnostic) : undefined
+  const list = options.list((page) => {
+    const usable = headers === undefined ? page : headers.admit(page)
+    results.learn(usable)
+    return usable
+  })
+
+  /**
+   * A server that misses a header knows the tool otherwise than it was listed,
+   * and has done nothing yet: list again, and call once more (H-34).
+   */
+  const mirrored = <R>(
+    headers: ToolHeaders.ToolHeaders,
+    tool: string,
+    params: { readonly name: string; readonly arguments?: JsonObject },
+    callOptions: CallOptions<R> | undefined
+  ) => {
+    const attempt = Effect.suspend(() =>
+      options.call(tool, params, { ...callOptions, send: { headers: headers.of(tool, params.arguments) } })
+    )
+    const { maxTotal, timeout } = callOptions ?? {}
+    const refresh = Effect.suspend(() => {
+      options.forget()
+      return list.all({ maxTotal, timeout })
+    })
+    return Effect.catchIf(attempt, isHeaderMismatch, (mismatch) =>
+      Effect.matchEffect(refresh, {
+        onSuccess: () => attempt,
+        onFailure: () => Effect.fail(mismatch)
+      }))
+  }
+
   const call: Tools["call"] = (tool, args, callOptions) => {
     if (!isAllowed(tool)) return fail(new McpError.ToolNotAllowed({ tool }))
     const params = args === undefined ? { name: tool } : { name: tool, arguments: args }
-    const checked = Effect.flatMap(options.call(tool, params, callOptions), (result) => results.check(tool, result))
-    return options.listBeforeCall && !results.knows(tool) ? Effect.andThen(options.list.all(), checked) : checked
+    const called = headers === undefined
+      ? options.call(tool, params, callOptions)
+      : mirrored(headers, tool, params, callOptions)
+    const checked = Effect.flatMap(called, (result) => results.check(tool, result))
+    // To be strict about a tool's schema, it has to be known before the call.
+    return outputSchema === "strict" && !results.knows(tool) ? Effect.andThen(list.all(), checked) : checked
   }
 
   const callOrFail: Tools["call"] = (tool, args, callOptions) =>
@@ -69,5 +117,5 @@ export const make = (options: {
       ))
   }
 
-  return { list: Lists.filter(options.list, (tool) => isAllowed(tool.name)), call, callOrFail, callAs }
+  return { list: Lists.filter(list, (tool) => isAllowed(tool.name)), call, callOrFail, callAs }
 }

@@ -21,28 +21,31 @@ export interface Draft {
   readonly unused: ReadonlyArray<ConfigIssue>
 }
 
-const stdioFields: ReadonlySet<string> = new Set([
-  "command",
-  "args",
-  "env",
-  "envFile",
-  "passEnv",
-  "cwd",
-  "shutdown",
-  "maxMessageBytes"
-])
+interface Home {
+  readonly tags: ReadonlyArray<Kind.Tag>
+  readonly name: string
+}
 
-const remoteFields: ReadonlySet<string> = new Set(["url", "headers", "bearerTokenEnv"])
+const homes: ReadonlyArray<readonly [home: Home, fields: ReadonlyArray<string>]> = [
+  [
+    { tags: ["Stdio"], name: "a program that is started (stdio)" },
+    ["command", "args", "env", "envFile", "passEnv", "cwd", "shutdown"]
+  ],
+  [{ tags: ["Http", "WebSocket"], name: "a remote server" }, ["url", "headers"]],
+  [
+    { tags: ["Http"], name: "a server over HTTP" },
+    ["bearerTokenEnv", "tls", "proxy", "retry", "idleTimeout", "redirects"]
+  ],
+  [{ tags: ["Stdio", "Http"], name: "a program that is started (stdio) or a server over HTTP" }, ["maxMessageBytes"]]
+]
 
-const belongsTo = (field: string, tag: Kind.Tag): boolean =>
-  stdioFields.has(field)
-    ? tag === "Stdio"
-    : remoteFields.has(field)
-    ? tag !== "Stdio" && !(tag === "WebSocket" && field === "bearerTokenEnv")
-    : true
+/** What a field is for; fields that are for every server have no home. */
+const homeOf: ReadonlyMap<string, Home> = new Map(
+  homes.flatMap(([home, fields]) => fields.map((field) => [field, home] as const))
+)
 
 /** Fields whose strings are templates, so that a dialect's own references are translated in them. */
-const templated: ReadonlySet<string> = new Set(["command", "args", "env", "envFile", "cwd", "url", "headers"])
+const templated: ReadonlySet<string> = new Set(["command", "args", "env", "envFile", "cwd", "url", "headers", "tls", "proxy"])
 
 const translate = (value: unknown, [pattern, replacement]: readonly [RegExp, string]): unknown => {
   const walk = (value: unknown): unknown =>
@@ -205,9 +208,9 @@ export const make = (entry: unknown, dialect: Dialect): Draft => {
     ...(transport === undefined ? {} : { transport })
   }
   for (const [field, claimed] of claims) {
-    if (!belongsTo(field, tag)) {
-      const where = stdioFields.has(field) ? "a program that is started (stdio)" : "a remote server"
-      for (const { key, raw } of claimed) notes.keep(key, raw, `Is for ${where}: it is kept, but has no effect`)
+    const home = homeOf.get(field)
+    if (home !== undefined && !home.tags.includes(tag)) {
+      for (const { key, raw } of claimed) notes.keep(key, raw, `Is for ${home.name}: it is kept, but has no effect`)
     } else if (field === "env") {
       fields["env"] = merged(field, claimed, Rules.variableName, (name) => name, notes)
     } else if (field === "headers") {

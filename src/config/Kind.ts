@@ -53,7 +53,7 @@ const scheme = (url: string): Scheme => {
   if (head === undefined) return first === undefined ? "none" : "unknown"
   const name = /^([a-z][a-z0-9+.-]*):\/\//i.exec(head)?.[1]?.toLowerCase()
   if (name === undefined) return head === url || head.includes("/") ? "none" : "unknown"
-  return name === "http" || name === "https" ? "http" : name === "ws" || name === "wss" ? "ws" : "none"
+  return name === "http" || name === "https" || name === "http+unix" ? "http" : name === "ws" || name === "wss" ? "ws" : "none"
 }
 
 /** What a key of the entry says its kind is. */

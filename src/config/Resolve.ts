@@ -8,13 +8,16 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Struct from "effect/Struct"
 import * as McpError from "../McpError.ts"
 import type { Revision } from "../protocol/Revision.ts"
 import type { Http, ServerConfig, Stdio, WebSocket } from "../ServerConfig.ts"
 import * as Environment from "./Environment.ts"
 import * as Expander from "./Expander.ts"
+import * as File from "./File.ts"
 import * as Rules from "./Rules.ts"
+import * as UnixSocket from "./UnixSocket.ts"
 
 // =============================================================================
 // Resolved
@@ -53,6 +56,20 @@ export interface ResolvedHttp extends ResolvedCommon {
   /** With the bearer token, if the entry names a variable for it. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
   readonly transport?: "streamable-http" | "sse"
+  /** Where the URL is of a unix domain socket; `url` is then what is asked for over it. */
+  readonly socketPath?: string
+  /** The contents of the files. */
+  readonly tls?: {
+    readonly ca?: string
+    readonly cert?: string
+    readonly key?: Redacted.Redacted<string>
+    readonly skipVerify?: boolean
+  }
+  readonly proxy?: Redacted.Redacted<string> | false
+  readonly retry?: NonNullable<Http["retry"]>
+  readonly idleTimeout?: Duration.Duration
+  readonly maxMessageBytes?: number
+  readonly redirects?: "same-origin" | "none"
 }
 
 export interface ResolvedWebSocket extends ResolvedCommon {
@@ -113,6 +130,57 @@ const remote = Effect.fnUntraced(function*(
   }
 })
 
+const file = Effect.fnUntraced(function*(
+  field: Expander.Field,
+  template: string | undefined,
+  expander: Expander.Expander
+) {
+  const name = template === undefined ? undefined : yield* expander.expandPath(field, template)
+  if (name === undefined) return undefined
+  const contents = yield* Effect.result(File.read(name))
+  if (Result.isSuccess(contents)) return contents.success
+  expander.problems.unreadable.push(contents.failure)
+  return undefined
+})
+
+const tls = Effect.fnUntraced(function*(
+  { skipVerify, ...files }: NonNullable<Http["tls"]>,
+  expander: Expander.Expander
+) {
+  const ca = yield* file(["tls", "ca"], files.ca, expander)
+  const cert = yield* file(["tls", "cert"], files.cert, expander)
+  const key = yield* file(["tls", "key"], files.key, expander)
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key: Redacted.make(key) }),
+    ...(skipVerify === undefined ? {} : { skipVerify })
+  }
+})
+
+/** How the server is reached, where it is not by the platform's own ways. */
+const connection = Effect.fnUntraced(function*(config: Http, url: Expander.Text, expander: Expander.Expander) {
+  const text = Expander.reveal(url)
+  const socket = UnixSocket.parse(text)
+  if (config.tls !== undefined && text !== "" && !/^https:/i.test(text)) {
+    expander.note(["tls"], "Is for a URL that begins with https://")
+  }
+  if (config.proxy !== undefined && config.proxy !== false && socket !== undefined) {
+    expander.note(["proxy"], "There is no proxy to a unix domain socket")
+  }
+  const proxy = config.proxy === undefined || config.proxy === false
+    ? config.proxy
+    : Redacted.make(Expander.reveal(yield* expander.expand(["proxy"], Redacted.value(config.proxy), Rules.proxy)))
+  return {
+    ...(socket === undefined ? {} : {
+      url: Redacted.isRedacted(url) ? Redacted.make(socket.url) : socket.url,
+      socketPath: socket.socketPath
+    }),
+    ...(config.tls === undefined ? {} : { tls: yield* tls(config.tls, expander) }),
+    ...(proxy === undefined ? {} : { proxy })
+  }
+})
+
 const http = Effect.fnUntraced(function*(config: Http, expander: Expander.Expander) {
   const resolved = { _tag: "Http", ...yield* remote(config, Rules.httpProtocols, expander) } as const
   const { bearerTokenEnv } = config
@@ -121,7 +189,8 @@ const http = Effect.fnUntraced(function*(config: Http, expander: Expander.Expand
     : yield* expander.variable(["bearerTokenEnv"], bearerTokenEnv, Rules.headerValue)
   return {
     ...resolved,
-    ...Struct.pick(config, ["transport"]),
+    ...yield* connection(config, resolved.url, expander),
+    ...Struct.pick(config, ["transport", "retry", "idleTimeout", "maxMessageBytes", "redirects"]),
     headers: token === undefined
       ? resolved.headers
       : { ...resolved.headers, Authorization: Redacted.make(`Bearer ${Expander.reveal(token)}`) }
@@ -159,7 +228,7 @@ const failure = (problems: Expander.Problems, source: string): McpError.McpError
  *
  * Fails with `UnsetVariables` (all of them), `InvalidConfig` (what only shows
  * after expansion: a URL, a line break in a header, an empty command) or
- * `ConfigUnreadable` (the `envFile`). No error shows a value.
+ * `ConfigUnreadable` (the `envFile`, the files of `tls`). No error shows a value.
  *
  * ```ts
  * const resolved = yield* ServerConfig.resolve("files", new ServerConfig.Stdio({ command: "${NODE:-node}" }))

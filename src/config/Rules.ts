@@ -3,10 +3,11 @@
  * Each rule gives the problem, or nothing. A problem never quotes the text: it
  * may be a secret.
  */
+import * as UnixSocket from "./UnixSocket.ts"
 
 export type Rule = (text: string) => string | undefined
 
-export type Protocol = "http:" | "https:" | "ws:" | "wss:"
+export type Protocol = "http:" | "https:" | "http+unix:" | "ws:" | "wss:"
 
 /** Applies rules in order; the first problem is the one to tell. */
 export const all = (...rules: ReadonlyArray<Rule>): Rule => (text) => {
@@ -62,7 +63,8 @@ export const headerValue: Rule = (value) =>
     ? "A header's value must not contain control characters or characters beyond Latin-1"
     : undefined
 
-export const httpProtocols: ReadonlyArray<Protocol> = ["http:", "https:"]
+export const httpProtocols: ReadonlyArray<Protocol> = ["http:", "https:", "http+unix:"]
+export const proxyProtocols: ReadonlyArray<Protocol> = ["http:", "https:"]
 export const webSocketProtocols: ReadonlyArray<Protocol> = ["ws:", "wss:"]
 
 const or = (protocols: ReadonlyArray<Protocol>) =>
@@ -71,10 +73,21 @@ const or = (protocols: ReadonlyArray<Protocol>) =>
 export const urlExpectation = (protocols: ReadonlyArray<Protocol>): string =>
   `Expected an absolute URL that begins with ${or(protocols)}`
 
+const parseUrl = (text: string, protocols: ReadonlyArray<Protocol>): URL | undefined => {
+  const parsed = /[\s\p{Cc}]/u.test(text) || !/^[a-z+]+:\/\//i.test(text) ? null : URL.parse(text)
+  return parsed !== null && protocols.some((protocol) => protocol === parsed.protocol) ? parsed : undefined
+}
+
 export const url = (protocols: ReadonlyArray<Protocol>): Rule => (text) => {
-  const parsed = /[\s\p{Cc}]/u.test(text) || !/^[a-z]+:\/\//i.test(text) ? null : URL.parse(text)
-  if (parsed === null || !protocols.some((protocol) => protocol === parsed.protocol)) return urlExpectation(protocols)
-  return parsed.username !== "" || parsed.password !== ""
+  const parsed = parseUrl(text, protocols)
+  return parsed === undefined
+    ? urlExpectation(protocols)
+    : parsed.username !== "" || parsed.password !== ""
     ? "The URL must not contain a user name or a password; put credentials in headers"
+    : parsed.protocol === "http+unix:" && UnixSocket.parse(text) === undefined
+    ? "Expected the absolute path of a socket, percent-encoded, as the host: http+unix://%2Frun%2Fmcp.sock/mcp"
     : undefined
 }
+
+/** A proxy's credentials have no other place than its URL. */
+export const proxy: Rule = (text) => parseUrl(text, proxyProtocols) === undefined ? urlExpectation(proxyProtocols) : undefined

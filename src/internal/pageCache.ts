@@ -11,6 +11,7 @@ export interface PageCache {
   readonly set: (method: string, key: string, value: unknown, now: number, ttlMs: number, generation: number) => void
   /** Forgets everything of a method, or one key of it (CACHE-07). */
   readonly invalidate: (method: string, key?: string) => void
+  readonly invalidateAll: () => void
   readonly generation: (method: string) => number
 }
 
@@ -25,6 +26,12 @@ export const make = (capacity: number): PageCache => {
     let found = methods.get(method)
     if (found === undefined) methods.set(method, found = { generation: 0, entries: new Map() })
     return found
+  }
+  const invalidate = (method: string, key?: string) => {
+    const cached = of(method)
+    cached.generation += 1
+    if (key === undefined) cached.entries.clear()
+    else cached.entries.delete(key)
   }
   return {
     get: (method, key, now) => {
@@ -45,11 +52,9 @@ export const make = (capacity: number): PageCache => {
         if (oldest.done !== true) cached.entries.delete(oldest.value)
       }
     },
-    invalidate: (method, key) => {
-      const cached = of(method)
-      cached.generation += 1
-      if (key === undefined) cached.entries.clear()
-      else cached.entries.delete(key)
+    invalidate,
+    invalidateAll: () => {
+      for (const method of methods.keys()) invalidate(method)
     },
     generation: (method) => of(method).generation
   }

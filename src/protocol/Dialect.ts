@@ -44,7 +44,7 @@ export interface Wire {
   readonly request: (
     method: string,
     params: (id: JsonRpc.RequestId) => JsonRpc.JsonObject | undefined,
-    options?: { readonly timeout?: Duration.Input; readonly maxTotal?: Duration.Input }
+    options?: { readonly timeout?: Duration.Input; readonly maxTotal?: Duration.Input; readonly cancellable?: boolean }
   ) => Effect.Effect<unknown, McpError>
   readonly notify: (method: string, params?: JsonRpc.JsonObject) => Effect.Effect<void, McpError>
   readonly onDiagnostic: (diagnostic: Diagnostic.Diagnostic) => void
@@ -66,18 +66,24 @@ export interface Subscriptions {
    * Calls must not overlap. Fails with `Unsupported` when the server cannot.
    */
   readonly update: (interest: Interest) => Effect.Effect<void, McpError>
+  /** Asks again for what a server has forgotten together with its session. `wire` belongs to the new one. */
+  readonly renew: (wire: Wire) => Effect.Effect<void, McpError>
   /** Takes a notification; false for one that was not asked for or that only concerns the subscription (SB-10). */
   readonly receive: (notification: JsonRpc.Notification) => boolean
 }
 
 export interface Dialect {
   readonly era: Revision.Era
+  /** Whether every request stands for itself, without a session (V-01). */
+  readonly stateless: boolean
   readonly revision: Revision.Revision
   readonly server: McpSchema.Server
   /** Whether arrays of messages must be accepted (B-11). */
   readonly acceptsBatches: boolean
   /** Whether a completion may tell the values of other arguments (CP-01). */
   readonly completionContext: boolean
+  /** Whether tools can want arguments in headers, over bindings that have such (H-38). */
+  readonly paramHeaders: boolean
   /** Whether the server may send requests, and gets answers (B-07, B-08). */
   readonly answersRequests: boolean
   /** Why the server cannot be asked this, or `undefined` when it can (C-07). */
@@ -86,7 +92,9 @@ export interface Dialect {
   readonly interpret: (method: string, result: unknown) => Interpretation
   /** Pages the user has to visit before a refused request can be made again; `undefined` for any other error. */
   readonly consents: (error: RemoteError) => ReadonlyArray<Consent> | undefined
-  /** What has to be said before anything else, once the verdict is known (L-02). */
+  /** Opens a new session in place of one the server has forgotten (L-22); of an era with sessions. `begin` follows. */
+  readonly renew: ((wire: Wire) => Effect.Effect<void, McpError>) | undefined
+  /** What has to be said before anything else, once the verdict is known and in each new session (L-02). */
   readonly begin: (wire: Wire) => Effect.Effect<void, McpError>
   /** Tells that the client's roots changed, in an era that wants to know (RO-02). */
   readonly rootsChanged: (wire: Wire) => Effect.Effect<void, McpError>

@@ -3,11 +3,12 @@
  * which both sides may send requests, and changes arrive unasked.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Diagnostic from "../Diagnostic.ts"
 import * as McpError from "../McpError.ts"
 import type { Client, Consent, Dialect, Interest, Metadata, Subscriptions, Wire } from "./Dialect.ts"
 import * as JsonRpc from "./JsonRpc.ts"
-import type * as McpSchema from "./McpSchema.ts"
+import * as McpSchema from "./McpSchema.ts"
 import * as ResultType from "./ResultType.ts"
 import * as Revision from "./Revision.ts"
 
@@ -33,9 +34,11 @@ const declared = (
 /** Speaks a legacy revision with a server that has answered `initialize`. */
 export const make = (options: {
   readonly revision: Revision.LegacyRevision
+  readonly client: Client
   readonly server: McpSchema.Server
 }): Dialect => {
-  const { revision, server } = options
+  const { client, revision, server } = options
+  let logLevel: McpSchema.LoggingLevel | undefined
 
   /** Nothing of the modern `_meta` goes to a legacy server (M-13). */
   const decorate = (params: JsonRpc.JsonObject | undefined, metadata: Metadata): JsonRpc.JsonObject => ({
@@ -52,23 +55,52 @@ export const make = (options: {
 
   return {
     era: "legacy",
+    stateless: false,
     revision,
     server,
     acceptsBatches: Revision.hasBatches(revision),
     completionContext: Revision.features(revision).completionContext,
+    paramHeaders: false,
     answersRequests: true,
     lacks,
     decorate,
     interpret: (method, result) => ResultType.interpret(method, result, "legacy"),
     consents: (error) => error.code === JsonRpc.ErrorCode.UrlElicitationRequired ? consentsIn(error.data) : undefined,
-    begin: (wire) => wire.notify("notifications/initialized"),
+    renew: Effect.fnUntraced(function*(wire: Wire) {
+      const method = "initialize"
+      const result = yield* wire.request(method, () => initializeParams(revision, client), { cancellable: false })
+      const initialized = McpSchema.decodeInitializeResult(result)
+      const fail = (detail: string) => Effect.fail(McpError.make(new McpError.InvalidResponse({ method, detail })))
+      if (Result.isFailure(initialized)) return yield* fail(initialized.failure)
+      // A connection speaks one revision from beginning to end.
+      const { protocolVersion } = initialized.success
+      if (protocolVersion !== revision) return yield* fail(`the server now speaks ${protocolVersion}; connect again`)
+    }),
+    begin: (wire) =>
+      Effect.andThen(
+        wire.notify("notifications/initialized"),
+        Effect.suspend(() =>
+          logLevel === undefined
+            ? Effect.void
+            : unlessRefused(wire, wire.request("logging/setLevel", () => ({ level: logLevel })))
+        )
+      ),
     rootsChanged: (wire) => wire.notify("notifications/roots/list_changed"),
     ping: (wire) => Effect.asVoid(wire.request("ping", () => undefined)),
     setLogLevel: (wire, level) =>
-      Effect.andThen(need("logging/setLevel"), wire.request("logging/setLevel", () => ({ level }))).pipe(Effect.asVoid),
+      Effect.andThen(need("logging/setLevel"), wire.request("logging/setLevel", () => ({ level }))).pipe(
+        Effect.andThen(Effect.sync(() => {
+          logLevel = level
+        }))
+      ),
     subscriptions: (wire) => Effect.sync(() => subscriptions(wire, need("resources/subscribe")))
   }
 }
+
+/** A new session without something the old one had is better than none. */
+const unlessRefused = (wire: Wire, request: Effect.Effect<unknown, McpError.McpError>): Effect.Effect<void, McpError.McpError> =>
+  Effect.catchReason(Effect.asVoid(request), "McpError", "RemoteError", (reason) =>
+    Effect.sync(() => wire.onDiagnostic(Diagnostic.Warning({ detail: `the new session lacks something: ${reason.message}` }))))
 
 /** The pages named by error -32042; `undefined` when it does not name them as it should. */
 const consentsIn = (data: unknown): ReadonlyArray<Consent> | undefined => {
@@ -101,6 +133,9 @@ const subscriptions = (wire: Wire, supported: Effect.Effect<void, McpError.McpEr
           Effect.sync(() => wire.onDiagnostic(Diagnostic.Warning({ detail: error.reason.message }))))
       }
     }),
+    renew: (wire) =>
+      Effect.forEach([...subscribed], (uri) =>
+        unlessRefused(wire, wire.request("resources/subscribe", () => ({ uri }))), { discard: true }),
     receive: () => true
   }
 }

@@ -58,15 +58,18 @@ export const make = (options: {
 
   return {
     era: "modern",
+    stateless: true,
     revision,
     server,
     acceptsBatches: false,
     completionContext: true,
+    paramHeaders: true,
     answersRequests: false,
     lacks: (method) => Revision.lacks(revision, server.capabilities, method),
     decorate,
     interpret: (method, result) => ResultType.interpret(method, result, "modern"),
     consents: () => undefined,
+    renew: undefined,
     begin: () => Effect.void,
     rootsChanged: () => Effect.void,
     ping: (wire) => Effect.asVoid(wire.request("server/discover", bare)),
@@ -244,5 +247,5 @@ const subscriptions = Effect.fnUntraced(function*(
     }
   }
 
-  return { update, receive }
+  return { update, receive, renew: () => Effect.void }
 })

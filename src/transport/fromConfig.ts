@@ -1,28 +1,70 @@
 /** The tag of a config entry chooses its transport; nobody has to name the type. */
 import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
 import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
+import type * as Scope from "effect/Scope"
+import * as Diagnostic from "../Diagnostic.ts"
 import * as McpError from "../McpError.ts"
-import type { Resolved } from "../ServerConfig.ts"
-import type { Transport } from "../Transport.ts"
+import type { Resolved, ResolvedHttp } from "../ServerConfig.ts"
+import type { Binding } from "../Transport.ts"
+import * as HttpClients from "./http/HttpClients.ts"
+import * as LegacySseTransport from "./LegacySseTransport.ts"
 import * as StdioTransport from "./StdioTransport.ts"
+import * as StreamableHttpTransport from "./StreamableHttpTransport.ts"
+
+const unverified = "the server's certificate is not verified (tls.skipVerify): anyone on the way can read and change everything"
+
+/** What is done against all advice is told each time. */
+const loudly = (binding: Binding): Binding => ({
+  ...binding,
+  open: (receiver) =>
+    Effect.suspend(() => {
+      receiver.onDiagnostic(Diagnostic.Warning({ detail: unverified }))
+      return Effect.andThen(Effect.logWarning(`${binding.endpoint}: ${unverified}`), binding.open(receiver))
+    })
+})
+
+const http = Effect.fnUntraced(function*(
+  config: ResolvedHttp
+): Effect.fn.Return<Binding, McpError.McpError, HttpClient.HttpClient | Scope.Scope> {
+  const client = yield* HttpClients.get(config)
+  const { headers, idleTimeout, maxMessageBytes, redirects, retry, socketPath, tls, transport, url } = config
+  const options = { url, headers, idleTimeout, maxMessageBytes, redirects, retry }
+  const finish = (binding: Binding): Binding => {
+    // Every socket has the same URL.
+    const distinct = socketPath === undefined ? binding : { ...binding, endpoint: `unix:${socketPath}:${binding.endpoint}` }
+    return tls?.skipVerify === true ? loudly(distinct) : distinct
+  }
+  const provided = Effect.provideService(HttpClient.HttpClient, client)
+  if (transport === "sse") return finish(yield* provided(LegacySseTransport.make(options)))
+  const streamable = finish(yield* provided(StreamableHttpTransport.make(options)))
+  return transport === "streamable-http"
+    ? streamable
+    : { ...streamable, fallback: finish(yield* provided(LegacySseTransport.make(options))) }
+})
 
 /**
  * The transport of an entry whose variables were expanded. Nothing is started
- * yet. Fails with `UnsupportedTransport`.
+ * yet; over HTTP, the older HTTP+SSE is its fallback unless the entry says which
+ * of them it speaks. What connections of its own need is released with the scope.
+ *
+ * Fails with `UnsupportedTransport`, or `InvalidConfig` for certificates that
+ * cannot be used.
  */
 export const fromConfig = (
   name: string,
   config: Resolved
-): Effect.Effect<Transport["Service"], McpError.McpError, ChildProcessSpawner> => {
+): Effect.Effect<Binding, McpError.McpError, ChildProcessSpawner | HttpClient.HttpClient | Scope.Scope> => {
   switch (config._tag) {
     case "Stdio":
       return StdioTransport.make(config)
     case "Http":
+      return Effect.mapError(http(config), ({ reason }) => McpError.make(reason, name))
     case "WebSocket":
       return Effect.fail(McpError.make(
         new McpError.UnsupportedTransport({
           transport: config._tag,
-          detail: "this version connects to stdio servers only; give the server a command"
+          detail: "this version connects to stdio and HTTP servers only"
         }),
         name
       ))

@@ -15,7 +15,10 @@ import * as ServerConfig from "../../src/ServerConfig.ts"
 
 const files: Readonly<Record<string, string>> = {
   "/project/.env": "FROM_FILE=file\nSHARED=file\nUSER=file",
-  "/project/bad.env": "OK=1\ns3cr3t"
+  "/project/bad.env": "OK=1\ns3cr3t",
+  "/project/ca.pem": "the authorities",
+  "/certs/client.pem": "the certificate",
+  "/certs/client.key": "s3cr3t key"
 }
 
 const fileSystem = FileSystem.layerNoop({
@@ -109,7 +112,7 @@ describe("ServerConfig.resolve", () => {
           CRLF: "s3cr3t\r\nX: y"
         }),
         [
-          "url: Expected an absolute URL that begins with http:// or https:// (after its variables are expanded)",
+          "url: Expected an absolute URL that begins with http://, https:// or http+unix:// (after its variables are expanded)",
           "headers.A: A header's value must not contain a line break (CR or LF) (after its variables are expanded)",
           "bearerTokenEnv: A header's value must not contain a line break (CR or LF) (after its variables are expanded)"
         ]
@@ -285,6 +288,54 @@ describe("ServerConfig.resolve", () => {
       assert.deepStrictEqual(plain(oddly.headers), { Authorization: "Bearer t" })
     }))
 
+  it.effect("the files of TLS are read, relative to the config, and the key is no plain text", () =>
+    Effect.gen(function*() {
+      const entry = { url: "https://x", tls: { ca: "ca.pem", cert: "${CERTS}/client.pem", key: "${CERTS}/client.key", skipVerify: true } }
+      const resolved = yield* http(entry, { CERTS: "/certs" })
+      assert.deepStrictEqual(resolved.tls, {
+        ca: "the authorities",
+        cert: "the certificate",
+        key: Redacted.make("s3cr3t key"),
+        skipVerify: true
+      })
+      assert.notInclude(inspect(resolved, { depth: 20 }) + JSON.stringify(resolved), "s3cr3t")
+      assert.deepStrictEqual((yield* http({ url: "https://x", tls: {} })).tls, {})
+      const reason = yield* fail(entry)
+      assert.deepStrictEqual(reason._tag === "UnsetVariables" ? reason.missing.map(({ field }) => field) : [], ["tls.cert", "tls.key"])
+    }))
+
+  it.effect("a proxy is expanded and held to be one, without showing it", () =>
+    Effect.gen(function*() {
+      const { proxy } = yield* http({ url: "https://x", proxy: "http://me:${PASSWORD}@proxy:3128" }, { PASSWORD: "s3cr3t" })
+      assert.deepStrictEqual(proxy, Redacted.make("http://me:s3cr3t@proxy:3128"))
+      assert.strictEqual((yield* http({ url: "https://x", proxy: false })).proxy, false)
+      assert.isFalse(Object.hasOwn(yield* http({ url: "https://x" }), "proxy"))
+      assert.deepStrictEqual(yield* issues({ url: "https://x", proxy: "${PROXY}" }, { PROXY: "s3cr3t:3128" }), [
+        "proxy: Expected an absolute URL that begins with http:// or https:// (after its variables are expanded)"
+      ])
+    }))
+
+  it.effect("a unix domain socket becomes its path and what is asked for over it", () =>
+    Effect.gen(function*() {
+      const plain = yield* http({ url: "http+unix://%2Frun%2Fmy%20mcp.sock/mcp?a=b" })
+      assert.deepStrictEqual([plain.url, plain.socketPath], ["http://localhost/mcp?a=b", "/run/my mcp.sock"])
+      const bare = yield* http({ url: "http+unix://%2Frun%2Fa.sock", proxy: false })
+      assert.deepStrictEqual([bare.url, bare.socketPath], ["http://localhost/", "/run/a.sock"])
+      const { url } = yield* http({ url: "http+unix://%2Frun%2Fa.sock/${KEY}" }, { KEY: "s3cr3t" })
+      assert.deepStrictEqual(url, Redacted.make("http://localhost/s3cr3t"))
+    }))
+
+  it.effect("settings that contradict the URL are told", () =>
+    Effect.gen(function*() {
+      const unix = "http+unix://%2Frun%2Fa.sock"
+      assert.deepStrictEqual(yield* issues({ url: "http://x", tls: {} }), ["tls: Is for a URL that begins with https://"])
+      assert.deepStrictEqual(yield* issues({ url: unix, tls: {}, proxy: "http://proxy" }), [
+        "tls: Is for a URL that begins with https://",
+        "proxy: There is no proxy to a unix domain socket"
+      ])
+      assert.strictEqual((yield* http({ type: "http", url: "${URL}", tls: {} }, { URL: "HTTPS://x" }))._tag, "Http")
+    }))
+
   it.effect("settings that need no expansion are passed on, and absent ones stay absent", () =>
     Effect.gen(function*() {
       const full = yield* stdio({
@@ -316,6 +367,16 @@ describe("ServerConfig.resolve", () => {
         maxMessageBytes: 5
       })
       assert.deepStrictEqual(yield* resolve({ url: "ws://x" }), { _tag: "WebSocket", url: "ws://x", headers: {} })
+      const remote = { retry: { attempts: 1 }, idleTimeout: 2, maxMessageBytes: 3, redirects: "none" }
+      assert.deepStrictEqual(yield* resolve({ url: "http://x", ...remote }), {
+        _tag: "Http",
+        url: "http://x",
+        headers: {},
+        retry: { attempts: 1 },
+        idleTimeout: Duration.millis(2),
+        maxMessageBytes: 3,
+        redirects: "none"
+      })
       assert.deepStrictEqual(yield* resolve({ url: "http://x", type: "sse" }), {
         _tag: "Http",
         url: "http://x",

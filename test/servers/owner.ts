@@ -31,6 +31,7 @@ const program = Effect.gen(function*() {
   const answered = yield* Deferred.make<void>()
   const link = yield* transport.open({
     onMessage: () => Deferred.doneUnsafe(answered, Effect.void),
+    onFailure: () => {},
     onDiagnostic: () => {},
     onClose: () => {}
   })

@@ -44,6 +44,7 @@ const makeReceiver = Effect.gen(function*() {
       if (Deferred.isDoneUnsafe(closed)) afterClose.push(value)
       Queue.offerUnsafe(messages, { value: value as Incoming, bytes })
     },
+    onFailure: () => {},
     onDiagnostic: (diagnostic) => Queue.offerUnsafe(diagnostics, diagnostic),
     onClose(reason) {
       if (Deferred.isDoneUnsafe(closed)) afterClose.push(reason)

@@ -18,6 +18,7 @@ const recorder = () => {
   const events: Array<unknown> = []
   const receiver: Receiver = {
     onMessage: (value, bytes) => events.push({ value, bytes }),
+    onFailure: () => {},
     onDiagnostic: (diagnostic) => events.push(diagnostic),
     onClose: (reason) => events.push(reason)
   }

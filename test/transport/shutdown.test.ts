@@ -71,6 +71,7 @@ const start = Effect.fnUntraced(function*(behaviour: Behaviour, shutdown?: Stdio
   yield* Scope.provide(
     transport.open({
       onMessage: (value) => messages.push(value),
+      onFailure: () => {},
       onDiagnostic: (diagnostic) => diagnostics.push(diagnostic),
       onClose: (reason) => reasons.push(reason)
     }),

@@ -1,0 +1,40 @@
+/** Bodies of answers, read no further than they are wanted. */
+import * as Effect from "effect/Effect"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+export interface Text {
+  readonly text: string
+  readonly bytes: number
+  /** Whether there was more than wanted. */
+  readonly cut: boolean
+}
+
+/** The media type of a body: without parameters, in lower case (H-03). */
+export const mediaType = (response: HttpClientResponse): string =>
+  (response.headers["content-type"]?.split(";", 1)[0] ?? "").trim().toLowerCase()
+
+/** Reads at most `max` bytes as text. What is left unread is cancelled when the scope closes. */
+export const read = Effect.fnUntraced(function*(
+  response: HttpClientResponse,
+  max: number
+): Effect.fn.Return<Text, HttpClientError.HttpClientError, Scope.Scope> {
+  const decoder = new TextDecoder()
+  const pull = yield* Stream.toPull(response.stream)
+  let text = ""
+  let bytes = 0
+  const next = Effect.map(pull, (chunks) => {
+    for (const chunk of chunks) {
+      text += decoder.decode(bytes + chunk.length > max ? chunk.subarray(0, max - bytes) : chunk, { stream: true })
+      bytes += chunk.length
+      if (bytes > max) return false
+    }
+    return true
+  })
+  let more = true
+  while (more) more = yield* Pull.catchDone(next, () => Effect.succeed(false))
+  return { text: text + decoder.decode(), bytes, cut: bytes > max }
+})
