@@ -6,7 +6,7 @@ import type { Reporter } from "vitest/node"
 const spawning = [
   "test/**/*.process.test.ts",
   "test/transport/StdioTransport*.test.ts",
-  "test/{cli,examples,package,peers}/**/*.test.ts"
+  "test/{cli,conformance,examples,package,peers}/**/*.test.ts"
 ]
 
 /** Ends a run with one plain line that people and CI read alike. */

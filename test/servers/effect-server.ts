@@ -1,10 +1,12 @@
 /**
- * A server made with Effect's own `McpServer`, over stdio. It speaks all five revisions.
+ * A server made with Effect's own `McpServer`, over stdio or, with `--http`, over HTTP on a port it prints. It speaks all
+ * five revisions.
  *
  * - tools: `echo {text}`: the text; `add {a, b}`: `{sum}`, structured; `wait {millis}`: takes so long, and can be interrupted
  * - resource: `effect://about`; template `effect://fiber/{id}`, with a number and completion
  * - prompt: `explain {topic}`, with completion
  */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStdio from "@effect/platform-node/NodeStdio"
 import * as McpProtocol from "effect/ai/McpProtocol"
@@ -13,9 +15,12 @@ import * as McpServer from "effect/ai/McpServer"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
+import { createServer } from "node:http"
+import { announced } from "./http.ts"
 
 const toolkit = Toolkit.make(
   Tool.make("echo", {
@@ -64,7 +69,7 @@ const explain = McpServer.prompt({
   content: ({ topic }) => Effect.succeed(`Explain ${topic}`)
 })
 
-McpServer.layerStdio({
+const options = {
   name: "effect-server",
   version: "1.2.3",
   instructions: "A fixture: every tool is harmless.",
@@ -76,9 +81,16 @@ McpServer.layerStdio({
     McpProtocol.v2024_11_05
   ],
   registrations: Layer.mergeAll(tools, about, fiber, explain)
-}).pipe(
-  Layer.provide(NodeStdio.layer),
-  Layer.provide(Layer.succeed(Logger.LogToStderr, true)),
-  Layer.launch,
-  NodeRuntime.runMain
+} as const
+
+const overStdio = McpServer.layerStdio(options).pipe(Layer.provide(NodeStdio.layer))
+
+const overHttp = HttpRouter.serve(McpServer.layerHttp({ ...options, path: "/mcp" }), { disableLogger: true, disableListenLog: true }).pipe(
+  Layer.provide(NodeHttpServer.layer(() => announced(createServer()), { host: "127.0.0.1", port: 0 }))
 )
+
+const launch = <A, E>(layer: Layer.Layer<A, E>) =>
+  layer.pipe(Layer.provide(Layer.succeed(Logger.LogToStderr, true)), Layer.launch, NodeRuntime.runMain)
+
+if (process.argv.includes("--http")) launch(overHttp)
+else launch(overStdio)

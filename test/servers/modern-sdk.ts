@@ -1,13 +1,17 @@
 /**
- * A server made with the official TypeScript SDK v2, over stdio. It speaks 2026-07-28 and, unless it is started with
- * `--modern-only`, also the revisions before it.
+ * A server made with the official TypeScript SDK v2. It speaks 2026-07-28 and, unless it is started with `--modern-only`,
+ * also the revisions before it.
+ *
+ * Without `--http` it speaks over stdio. `--http` makes it listen on a free port, which it prints; it answers with an event
+ * stream where it has something to tell (`auto`, the default), always (`sse`) or never (`json`). Over HTTP the older
+ * revisions are without sessions.
  *
  * Tools
  * - `echo {text}`: the text.
  * - `add {a, b}`: `{sum}`, structured, with an output schema.
  * - `fail {message}`: a result with `isError`.
  * - `slow {label, steps, millis}`: reports progress after each step of so many milliseconds; stops when cancelled.
- * - `cancelled`: `{labels}` of the `slow` calls that were cancelled.
+ * - `running`: `{labels}` of the `slow` calls that are not done; `cancelled`: `{labels}` of the `slow` calls that were cancelled.
  * - `ask {question}`: asks the user for a `name` and an `excited` flag (default false), and greets.
  * - `ask_url {url}`: asks the user to visit a URL, and tells what they answered.
  * - `ask_twice`: two rounds, the first answer travelling in the request state.
@@ -21,26 +25,36 @@
  * Resources: `memo://1` to `memo://5`, listed two a page; `memo://binary`; the template `memo://{name}` with completion.
  * Prompts: `greet {name, style?}` with completion of `style`. Lists may be cached for a minute.
  */
+import { getRequestListener } from "@hono/node-server"
 import {
   acceptedContent,
   completable,
+  createMcpHandler,
   inputRequired,
   inputResponse,
   McpServer,
   type McpServerFactory,
   ProtocolError,
   ProtocolErrorCode,
-  ResourceTemplate
+  ResourceTemplate,
+  type ServerNotifier
 } from "@modelcontextprotocol/server"
 import { serveStdio } from "@modelcontextprotocol/server/stdio"
 import { setTimeout } from "node:timers/promises"
 import * as z from "zod"
+import * as Http from "./http.ts"
 
 const text = (value: string) => ({ content: [{ type: "text" as const, text: value }] })
 
 const structured = (value: Record<string, unknown>) => ({ ...text(JSON.stringify(value)), structuredContent: value })
 
+/** Of all requests: over HTTP each has a server of its own. */
+const running = new Set<string>()
 const cancelled: Array<string> = []
+const present = new Set<"tool" | "prompt" | "resource">()
+
+/** Tells those who listen; over HTTP they do so in another request. */
+let notifier: ServerNotifier | undefined
 
 const make: McpServerFactory = ({ era }) => {
   const server = new McpServer(
@@ -96,6 +110,7 @@ const make: McpServerFactory = ({ era }) => {
     },
     async ({ label, millis, steps }, { mcpReq }) => {
       const progressToken = mcpReq._meta?.progressToken
+      running.add(label)
       try {
         for (let progress = 1; progress <= steps; progress++) {
           await setTimeout(millis, undefined, { signal: mcpReq.signal })
@@ -108,9 +123,17 @@ const make: McpServerFactory = ({ era }) => {
         }
       } catch {
         cancelled.push(label)
+      } finally {
+        running.delete(label)
       }
       return text(`${label}: done`)
     }
+  )
+
+  server.registerTool(
+    "running",
+    { description: "Which slow calls are running", outputSchema: z.object({ labels: z.array(z.string()) }) },
+    () => structured({ labels: [...running] })
   )
 
   server.registerTool(
@@ -226,7 +249,8 @@ const make: McpServerFactory = ({ era }) => {
     "touch",
     { description: "Tells that a resource was updated", inputSchema: z.object({ uri: z.string() }) },
     async ({ uri }) => {
-      await server.server.sendResourceUpdated({ uri })
+      if (notifier === undefined) await server.server.sendResourceUpdated({ uri })
+      else notifier.resourceUpdated(uri)
       return text("touched")
     }
   )
@@ -243,10 +267,13 @@ const make: McpServerFactory = ({ era }) => {
     { description: "Makes a list change", inputSchema: z.object({ kind: z.enum(["tool", "prompt", "resource"]) }) },
     ({ kind }) => {
       const extra = extras.get(kind)
+      notifier?.[`${kind}sChanged`]()
       if (extra === undefined) {
+        present.add(kind)
         extras.set(kind, addExtra[kind]())
         return text("added")
       }
+      present.delete(kind)
       extra.remove()
       extras.delete(kind)
       return text("removed")
@@ -307,7 +334,18 @@ const make: McpServerFactory = ({ era }) => {
     ({ name, style }) => greeting(`Greet ${name}${style === undefined ? "" : `, ${style}`}`)
   )
 
+  for (const kind of present) extras.set(kind, addExtra[kind]())
+
   return server
 }
 
-serveStdio(make, { legacy: process.argv.includes("--modern-only") ? "reject" : "serve" })
+const modernOnly = process.argv.includes("--modern-only")
+
+if (process.argv.includes("--http")) {
+  const responseMode = (["sse", "json"] as const).find((mode) => process.argv.includes(mode)) ?? "auto"
+  const handler = createMcpHandler(make, { legacy: modernOnly ? "reject" : "stateless", responseMode })
+  notifier = handler.notify
+  Http.serve(getRequestListener((request) => handler.fetch(request)))
+} else {
+  serveStdio(make, { legacy: modernOnly ? "reject" : "serve" })
+}
