@@ -1,6 +1,8 @@
 /** What every transport over HTTP can be told. */
 import type * as Duration from "effect/Duration"
 import type * as Redacted from "effect/Redacted"
+import type * as Schedule from "effect/Schedule"
+import type { McpErrorReason } from "../../McpError.ts"
 
 /**
  * When a request is made again by the transport itself. Only what is safe is:
@@ -37,5 +39,6 @@ export interface Options {
   readonly closeTimeout?: Duration.Input | undefined
   /** Whether 307 and 308 to the same origin are followed (H-14). Others never are. Default `same-origin`. */
   readonly redirects?: "same-origin" | "none" | undefined
-  readonly retry?: RetryPolicy | undefined
+  /** Or a schedule of one's own, told each reason; what is safe to repeat stays the same. */
+  readonly retry?: RetryPolicy | Schedule.Schedule<unknown, McpErrorReason> | undefined
 }

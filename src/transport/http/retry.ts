@@ -1,24 +1,37 @@
 /** Whether and when a request is made again (see `RetryPolicy`). */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import type * as McpError from "../../McpError.ts"
 import { isIdempotent } from "../../protocol/Idempotent.ts"
-import type { RetryPolicy } from "./options.ts"
+import type { Options } from "./options.ts"
 
 export interface Policy {
-  readonly attempts: number
-  readonly base: number
-  readonly max: number
-  readonly jitter: boolean
+  readonly schedule: Schedule.Schedule<unknown, McpError.McpErrorReason>
+  /** Milliseconds that a server may ask us to wait. */
+  readonly longest: number
 }
 
-export const resolve = (policy: RetryPolicy | undefined): Policy => ({
-  attempts: policy?.attempts ?? 2,
-  base: Duration.toMillis(policy?.baseDelay ?? "250 millis"),
-  max: Duration.toMillis(policy?.maxDelay ?? "10 seconds"),
-  jitter: policy?.jitter ?? true
-})
+export const resolve = (policy: Options["retry"]): Policy => {
+  if (Schedule.isSchedule(policy)) return { schedule: policy, longest: Infinity }
+  const { attempts = 2, baseDelay = "250 millis", jitter = true, maxDelay = "10 seconds" } = policy ?? {}
+  const longest = Duration.toMillis(maxDelay)
+  return {
+    longest,
+    schedule: Schedule.exponential(baseDelay).pipe(
+      Schedule.modifyDelay(({ duration }) =>
+        Effect.map(Random.next, (random) => {
+          const delay = Math.min(Duration.toMillis(duration), longest)
+          return Duration.millis(jitter ? delay * (1 - random / 2) : delay)
+        })
+      ),
+      Schedule.while(({ attempt }) => attempt <= attempts)
+    )
+  }
+}
 
 export interface Situation {
   readonly method: string
@@ -40,19 +53,21 @@ const asked = (reason: McpError.McpErrorReason, { agreed, method }: Situation): 
 
 /** Runs a request again as the policy allows. Each run closes what it opened. */
 export const run = <A, R>(
-  policy: Policy,
+  { longest, schedule }: Policy,
   situation: () => Situation,
   attempt: Effect.Effect<A, McpError.McpErrorReason, R>
-): Effect.Effect<A, McpError.McpErrorReason, R> => {
-  const go = (tries: number): Effect.Effect<A, McpError.McpErrorReason, R> =>
-    Effect.catch(attempt, (reason) => {
-      const wait = asked(reason, situation())
-      if (wait === undefined || wait > policy.max || tries >= policy.attempts) return Effect.fail(reason)
-      const backoff = Math.min(policy.base * 2 ** tries, policy.max)
-      return Random.next.pipe(
-        Effect.flatMap((random) => Effect.sleep(Math.max(wait, policy.jitter ? backoff * (1 - random / 2) : backoff))),
-        Effect.andThen(go(tries + 1))
-      )
-    })
-  return Effect.suspend(() => go(0))
-}
+): Effect.Effect<A, McpError.McpErrorReason, R> =>
+  Effect.catch(attempt, (reason) =>
+    Effect.flatMap(Schedule.toStep(schedule), (step) => {
+      const again = (reason: McpError.McpErrorReason): Effect.Effect<A, McpError.McpErrorReason, R> => {
+        const wait = asked(reason, situation())
+        if (wait === undefined || wait > longest) return Effect.fail(reason)
+        const delay = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Pull.catchDone(
+            Effect.map(step(now, reason), ([, duration]) => Math.max(Duration.toMillis(duration), wait)),
+            () => Effect.fail(reason)
+          ))
+        return Effect.flatMap(delay, (millis) => Effect.andThen(Effect.sleep(millis), Effect.catch(attempt, again)))
+      }
+      return again(reason)
+    }))

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import * as JsonRpc from "../../../src/protocol/JsonRpc.ts"
 import type { Options } from "../../../src/transport/StreamableHttpTransport.ts"
@@ -209,6 +210,23 @@ describe("asking again", () => {
       assert(reason._tag === "HttpStatus")
       assert.strictEqual(reason.retryAfterMillis, 50_000)
       assert.lengthOf(server.asked, 1)
+    }))
+
+  it.effect("a schedule of one's own decides how often and when, never what", () =>
+    Effect.gen(function*() {
+      const server = Http.mock(() => Effect.fail({ code: "ECONNREFUSED" }))
+      const { failure, link } = yield* opening(server, {
+        retry: Schedule.spaced("1 minute").pipe(Schedule.while(({ attempt }) => attempt <= 3))
+      })
+      link.agreed?.(Http.modern)
+      link.send(Http.modernRequest(1, "tools/call", { name: "echo" }))
+      for (let tries = 1; tries <= 4; tries++) {
+        yield* Effect.yieldNow
+        assert.lengthOf(server.asked, tries)
+        yield* TestClock.adjust("1 minute")
+      }
+      assert.deepInclude(yield* failure, { _tag: "Unreachable", delivered: false })
+      assert.lengthOf(server.asked, 4)
     }))
 
   it.effect("a tool call is not repeated for a 503, nor anything after the connection broke", () =>
