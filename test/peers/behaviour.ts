@@ -2,11 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as path from "node:path"
 import * as Elicitation from "../../src/Elicitation.ts"
@@ -154,6 +155,28 @@ export const behaves = (title: string, { connect, lacks, name, revision }: Peer)
       yield* labelsAre(client, "cancelled", ["b"])
     }))
 
+    live("loses a call to its deadline without harm to the others", Effect.gen(function*() {
+      const client = yield* connect
+      const slow = { label: "d", steps: 100_000, millis: 5 }
+      const other = yield* Effect.forkChild(client.callTool("slow", { label: "e", steps: 60, millis: 5 }))
+      const late = yield* Effect.exit(client.callTool("slow", slow, { timeout: "100 millis", resetOnProgress: false }))
+      assert.deepInclude(reasonOf(late), { _tag: "RequestTimeout", limit: "idle", millis: 100 })
+      yield* labelsAre(client, "cancelled", ["d"])
+      assert.strictEqual(textOf(yield* Fiber.join(other)), "e: done")
+    }))
+
+    live("fails what is running, and what comes after, when the client is closed", Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const client = yield* Scope.provide(connect, scope)
+      const call = yield* Effect.forkChild(client.callTool("slow", { label: "c", steps: 100_000, millis: 5 }))
+      yield* labelsAre(client, "running", ["c"])
+      yield* Scope.close(scope, Exit.void)
+      const after = yield* Effect.exit(client.callTool("echo", { text: "too late" }))
+      for (const exit of [yield* Fiber.await(call), after]) {
+        assert.deepInclude(reasonOf(exit), { _tag: "ConnectionClosed", by: "client" })
+      }
+    }))
+
     if (!lacks.includes("questions")) {
       live("asks its questions and gets the answers", Effect.gen(function*() {
         const client = yield* Effect.provide(connect, handlers)
@@ -175,3 +198,19 @@ export const behaves = (title: string, { connect, lacks, name, revision }: Peer)
     }
   })
 }
+
+/** What `server-everything` from npm does for every client. */
+export const everything = Effect.fnUntraced(function*(client: Client) {
+  assert.strictEqual(textOf(yield* client.callTool("echo", { message: "hi" })), "Echo: hi")
+  assert.isAbove((yield* client.listTools()).length, 10)
+  assert.isAbove((yield* client.listResources()).length, 0)
+  assert.isAbove((yield* client.listPrompts()).length, 0)
+  const heard: Array<number> = []
+  yield* client.callTool("trigger-long-running-operation", { duration: 0.2, steps: 4 }, {
+    onProgress: ({ progress }) => Effect.sync(() => heard.push(progress))
+  })
+  assert.deepStrictEqual(heard, [1, 2, 3, 4])
+  const { structuredContent } = yield* client.callTool("get-structured-content", { location: "New York" })
+  assert.property(structuredContent, "temperature")
+  assert.include(textOf(yield* client.callTool("trigger-sampling-request", { prompt: "x", maxTokens: 5 })), "1 message")
+})

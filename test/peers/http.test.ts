@@ -7,7 +7,7 @@ import * as NodeMcp from "../../src/node.ts"
 import { freePort, startFixture, startOn } from "../support/httpServer.ts"
 import { startNginx } from "../support/nginx.ts"
 import { reasonOf } from "../support/reasonOf.ts"
-import { behaves, connectTo, fixture, handlers, labelsAre, live, npm, type Peer, Sum, textOf, untilTold } from "./behaviour.ts"
+import { behaves, connectTo, everything, fixture, handlers, labelsAre, live, npm, Sum, textOf, type Peer, untilTold } from "./behaviour.ts"
 
 const start = (name: string, ...args: ReadonlyArray<string>) => startFixture(fixture(name), "--http", ...args)
 
@@ -142,16 +142,7 @@ describe("server-everything from npm", () => {
       const port = yield* freePort
       const origin = yield* startOn(port, process.execPath, [npm("server-everything"), mode], { PORT: String(port) })
       const client = yield* Effect.provide(connectTo({ url: `${origin}${path}` }), handlers)
-      assert.strictEqual(textOf(yield* client.callTool("echo", { message: "hi" })), "Echo: hi")
-      assert.isAbove((yield* client.listTools()).length, 10)
-      assert.isAbove((yield* client.listResources()).length, 0)
-      assert.isAbove((yield* client.listPrompts()).length, 0)
-      const heard: Array<number> = []
-      yield* client.callTool("trigger-long-running-operation", { duration: 0.2, steps: 4 }, {
-        onProgress: ({ progress }) => Effect.sync(() => heard.push(progress))
-      })
-      assert.deepStrictEqual(heard, [1, 2, 3, 4])
-      assert.include(textOf(yield* client.callTool("trigger-sampling-request", { prompt: "x", maxTokens: 5 })), "1 message")
+      yield* everything(client)
     }))
   }
 })

@@ -11,7 +11,7 @@ import * as path from "node:path"
 import type * as McpClient from "../../src/McpClient.ts"
 import * as Roots from "../../src/Roots.ts"
 import { reasonOf } from "../support/reasonOf.ts"
-import { behaves, connectTo, fixture, handlers, live, npm, Sum, textOf } from "./behaviour.ts"
+import { behaves, connectTo, everything, fixture, handlers, live, npm, Sum, textOf } from "./behaviour.ts"
 
 /** A server that is started by its entry. */
 const connect = (
@@ -134,18 +134,7 @@ describe("Effect's own McpServer", () => {
 describe("servers from npm", () => {
   live("everything: tools, progress, resources, prompts, elicitation, sampling and roots", Effect.gen(function*() {
     const client = yield* Effect.provide(connect({ args: [npm("server-everything"), "stdio"] }), handlers)
-    assert.strictEqual(textOf(yield* client.callTool("echo", { message: "hi" })), "Echo: hi")
-    assert.isAbove((yield* client.listTools()).length, 10)
-    assert.isAbove((yield* client.listResources()).length, 0)
-    assert.isAbove((yield* client.listPrompts()).length, 0)
-    const heard: Array<number> = []
-    yield* client.callTool("trigger-long-running-operation", { duration: 0.2, steps: 4 }, {
-      onProgress: ({ progress }) => Effect.sync(() => heard.push(progress))
-    })
-    assert.deepStrictEqual(heard, [1, 2, 3, 4])
-    const { structuredContent } = yield* client.callTool("get-structured-content", { location: "New York" })
-    assert.property(structuredContent, "temperature")
-    assert.include(textOf(yield* client.callTool("trigger-sampling-request", { prompt: "x", maxTokens: 5 })), "1 message")
+    yield* everything(client)
   }))
 
   live("filesystem: writes and reads in the folder it was given, and nowhere else", Effect.gen(function*() {
