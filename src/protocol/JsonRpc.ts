@@ -67,8 +67,6 @@ export const isMessage = (u: unknown): u is Message => {
 
 export const isRequest = (message: Message): message is Request => "method" in message && "id" in message
 
-export const isNotification = (message: Message): message is Notification => "method" in message && !("id" in message)
-
 /** Ask this before reading `result`: an answer may have both members. */
 export const isFailure = (message: Message): message is Failure => "error" in message && isJsonObject(message.error)
 

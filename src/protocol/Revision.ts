@@ -22,8 +22,6 @@ export const isModern = (revision: string): revision is ModernRevision =>
 export const isLegacy = (revision: string): revision is LegacyRevision =>
   (legacy as ReadonlyArray<string>).includes(revision)
 
-export const isRevision = (revision: string): revision is Revision => isModern(revision) || isLegacy(revision)
-
 export const era = (revision: Revision): Era => isModern(revision) ? "modern" : "legacy"
 
 /** The newest revision that both sides speak, if there is one. */

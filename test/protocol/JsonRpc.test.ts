@@ -54,7 +54,7 @@ describe("JsonRpc.isMessage", () => {
     )
     fc.assert(fc.property(lookalike, (value) => {
       if (!JsonRpc.isMessage(value)) return
-      const kinds = [JsonRpc.isRequest(value), JsonRpc.isNotification(value), !("method" in value)]
+      const kinds = [JsonRpc.isRequest(value), "method" in value && !("id" in value), !("method" in value)]
       assert.strictEqual(kinds.filter(Boolean).length, 1)
       if ("method" in value) assert.isString(value.method)
       else assert.isTrue(JsonRpc.isFailure(value) ? Number.isInteger(value.error.code) : "result" in value)

@@ -16,9 +16,9 @@ describe("Revision", () => {
   })
 
   it("does not take a date for a revision because it looks like one", () => {
-    assert.isFalse(Revision.isRevision("2024-10-07"))
-    assert.isFalse(Revision.isRevision("2099-01-01"))
-    assert.isFalse(Revision.isRevision(""))
+    assert.isFalse(Revision.isModern("2024-10-07") || Revision.isLegacy("2024-10-07"))
+    assert.isFalse(Revision.isModern("2099-01-01") || Revision.isLegacy("2099-01-01"))
+    assert.isFalse(Revision.isModern("") || Revision.isLegacy(""))
   })
 
   it("picks our newest revision that the other side has too", () => {
