@@ -174,12 +174,11 @@ export const make = Effect.fnUntraced(function*(options: {
     const exit = Exit.fail(failure)
     const entries = [...pending.values()]
     pending.clear()
-    for (const entry of entries) {
-      deadlines.remove(entry)
-      entry.resume(exit)
-    }
+    for (const entry of entries) deadlines.remove(entry)
     for (const [, fiber] of serving) fiber.interruptUnsafe()
+    // Who supervises the connection learns first: a caller who tries again at once is not given a dead one.
     Deferred.doneUnsafe(closed, Exit.succeed(failure))
+    for (const entry of entries) entry.resume(exit)
   }
 
   const deadlines = yield* Deadlines.make<Pending>((entry, now) => {
@@ -303,9 +302,7 @@ export const make = Effect.fnUntraced(function*(options: {
     onClose: close
   }).pipe(Effect.mapError((error) => McpError.make(error.reason, server)))
   // Registered after the link, so it runs before the link's own finalizer: callers learn at once, not after the server has died.
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })))
-  )
+  yield* Effect.addFinalizer((exit) => Effect.sync(() => close(reasonOf(exit, server))))
 
   // ---------------------------------------------------------------------------
   // What is sent
@@ -351,14 +348,28 @@ export const make = Effect.fnUntraced(function*(options: {
       })
     })
 
-  /** Waits for room on the link, no longer than the request itself may. */
-  const waitForRoom = (wait: Effect.Effect<void>, method: string, limits: ResolvedLimits) => {
+  /**
+   * Sends when there is room on the link. Waits for it no longer than the
+   * request itself may; others may have filled it up again by the time it does.
+   */
+  const whenRoom = <A>(
+    method: string,
+    limits: ResolvedLimits,
+    since: number,
+    send: (spent: number) => Effect.Effect<A, McpError.McpError>
+  ): Effect.Effect<A, McpError.McpError> => {
+    const wait = failure === undefined ? link?.backpressure() : undefined
+    const spent = clock.currentTimeMillisUnsafe() - since
+    if (wait === undefined) return send(spent)
     const limit = limits.total < limits.idle ? "total" : "idle"
     const millis = Math.min(limits.idle, limits.total)
-    return Effect.timeoutOrElse(wait, {
-      duration: Duration.millis(millis),
-      orElse: () => Effect.fail(McpError.make(new McpError.RequestTimeout({ method, limit, millis }), server))
-    })
+    return wait.pipe(
+      Effect.timeoutOrElse({
+        duration: Duration.millis(Math.max(0, millis - spent)),
+        orElse: () => Effect.fail(McpError.make(new McpError.RequestTimeout({ method, limit, millis }), server))
+      }),
+      Effect.flatMap(() => whenRoom(method, limits, since, send))
+    )
   }
 
   const connection: Connection = {
@@ -366,25 +377,22 @@ export const make = Effect.fnUntraced(function*(options: {
     agreed: (agreement) => link?.agreed?.(agreement),
     request: (method, params, options) =>
       Effect.suspend(() => {
-        const wait = failure === undefined ? link?.backpressure() : undefined
-        if (wait === undefined) return exchange(method, params, options, 0)
-        const since = clock.currentTimeMillisUnsafe()
-        return Effect.flatMap(
-          waitForRoom(wait, method, resolveLimits(options ?? {}, defaults)),
-          () => exchange(method, params, options, clock.currentTimeMillisUnsafe() - since)
+        if (failure !== undefined || link?.backpressure() === undefined) return exchange(method, params, options, 0)
+        return whenRoom(
+          method,
+          resolveLimits(options ?? {}, defaults),
+          clock.currentTimeMillisUnsafe(),
+          (spent) => exchange(method, params, options, spent)
         )
       }),
-    notify: (method, params) => {
-      const notify = Effect.suspend(() => {
-        if (failure !== undefined) return Effect.fail(failure)
-        send(JsonRpc.notification(method, params))
-        return Effect.void
-      })
-      return Effect.suspend(() => {
-        const wait = failure === undefined ? link?.backpressure() : undefined
-        return wait === undefined ? notify : Effect.andThen(waitForRoom(wait, method, defaults), notify)
-      })
-    },
+    notify: (method, params) =>
+      Effect.suspend(() =>
+        whenRoom(method, defaults, clock.currentTimeMillisUnsafe(), () => {
+          if (failure !== undefined) return Effect.fail(failure)
+          send(JsonRpc.notification(method, params))
+          return Effect.void
+        })
+      ),
     closed: Deferred.await(closed),
     closedUnsafe: () => failure,
     inFlightUnsafe: () => pending.size,
@@ -392,6 +400,14 @@ export const make = Effect.fnUntraced(function*(options: {
   }
   return connection
 })
+
+/** Who closes the connection may say why, by closing its scope with that failure. */
+const reasonOf = (exit: Exit.Exit<unknown, unknown>, server: string): McpError.McpErrorReason => {
+  const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+  return McpError.isMcpError(error) && error.server === server && error.reason._tag === "ConnectionClosed"
+    ? error.reason
+    : new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })
+}
 
 interface ResolvedLimits {
   readonly idle: number

@@ -510,6 +510,24 @@ describe("McpClient, the modern era", () => {
       yield* Fiber.join(changes)
     }).pipe(Effect.scoped))
 
+  it.effect("a list that may have changed before the server was asked to tell is not kept", () =>
+    Effect.gen(function*() {
+      const asked = yield* Deferred.make<void>()
+      const script = Scripted.modern({
+        "tools/list": Scripted.value({ tools: [], ttlMs: 60_000 }),
+        "subscriptions/listen": (params, peer, id) => Effect.andThen(Deferred.await(asked), acknowledge(params, peer, id))
+      })
+      const client = yield* connect(script)
+      const count = () => Scripted.requests(script, "tools/list").length
+      yield* client.listTools()
+      yield* client.listTools()
+      assert.strictEqual(count(), 1)
+      yield* Deferred.succeed(asked, undefined)
+      yield* Effect.repeat(client.listTools(), { until: () => count() === 2 })
+      yield* client.listTools()
+      assert.strictEqual(count(), 2)
+    }).pipe(Effect.scoped))
+
   it.effect("a server that no longer acknowledges does not hold up the end of the client", () =>
     Effect.gen(function*() {
       let acknowledged = 0

@@ -4,6 +4,7 @@
  * of the interests there are.
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
@@ -40,6 +41,11 @@ const listChanged: Readonly<Record<string, ListKind>> = {
   "notifications/prompts/list_changed": "prompts",
   "notifications/resources/list_changed": "resources"
 }
+
+/** Run by each reader once the server was asked to tell, for those who have to know when it was. */
+export const Asked: Context.Reference<Effect.Effect<void>> = Context.Reference("mcp-connect/Changes/Asked", {
+  defaultValue: () => Effect.void
+})
 
 /** An update may name a resource below the one that was subscribed to (SB-03). */
 const isWithin = (changed: string, uri: string): boolean =>
@@ -98,6 +104,7 @@ export const make = (options: {
       // Reading begins before the server is asked, so that its first word is not lost.
       const queue: Queue.Dequeue<Change, McpError.McpError | Cause.Done> = yield* changes.subscribe
       yield* interest
+      yield* yield* Asked
       return Stream.fromQueue(queue).pipe(
         Stream.map(select),
         Stream.filter((selected) => selected !== undefined)
@@ -117,7 +124,9 @@ export const make = (options: {
         if (watched.has(kind)) return Effect.void
         watched.add(kind)
         count(lists, kind, 1)
-        return Effect.forkIn(Effect.ignore(update), options.scope)
+        // What changed before the server knew was told to nobody.
+        const missed = Effect.sync(() => options.onChange({ kind }))
+        return Effect.forkIn(Effect.ignore(Effect.andThen(update, missed)), options.scope)
       }),
     onNotification: ({ method, params }) => {
       const kind = listChanged[method]

@@ -94,6 +94,8 @@ export const make = Effect.fnUntraced(function*<E extends Entry>(
   let wake: ((exit: Exit.Exit<void>) => void) | undefined
 
   const sooner = Effect.callback<void>((resume) => {
+    // Added after this fiber looked, and before it came here.
+    if ((heap.top()?.at ?? Infinity) < wakesAt) return resume(Exit.void)
     wake = resume
     return Effect.sync(() => {
       wake = undefined
@@ -110,7 +112,8 @@ export const make = Effect.fnUntraced(function*<E extends Entry>(
     wakesAt = entry === undefined ? Infinity : entry.at
     return entry === undefined
       ? sooner
-      : Effect.raceFirst(Effect.sleep(Duration.millis(entry.at - now)), sooner)
+      // Whole milliseconds, as clocks have them: the rest of one could be too little to move the time.
+      : Effect.raceFirst(Effect.sleep(Duration.millis(Math.ceil(entry.at - now))), sooner)
   })
   yield* Effect.forkScoped(Effect.forever(watch), { startImmediately: true })
 

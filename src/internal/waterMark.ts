@@ -18,12 +18,19 @@ export const make = (mark: number): WaterMark => {
   let level = 0
   let full = false
   let released = false
+  let draining = false
 
+  // One after the other: whoever is let pass writes at once, and may fill it up for those behind.
   const drain = () => {
     full = false
-    const resumes = [...waiters]
-    waiters.clear()
-    for (const resume of resumes) resume()
+    if (draining) return
+    draining = true
+    for (const waiter of waiters) {
+      if (full) break
+      waiters.delete(waiter)
+      waiter()
+    }
+    draining = false
   }
 
   const wait = Effect.callback<void>((resume) => {
