@@ -27,7 +27,11 @@ export default defineConfig({
   // The examples import the package as its users do.
   resolve: {
     alias: {
+      "mcp-connect/bridge": fileURLToPath(new URL("src/bridge/Bridge.ts", import.meta.url)),
+      "mcp-connect/effect-mcp": fileURLToPath(new URL("src/integration/EffectMcp.ts", import.meta.url)),
       "mcp-connect/node": fileURLToPath(new URL("src/node.ts", import.meta.url)),
+      "mcp-connect/testing/suite": fileURLToPath(new URL("src/testing/TransportSuite.ts", import.meta.url)),
+      "mcp-connect/testing": fileURLToPath(new URL("src/testing/index.ts", import.meta.url)),
       "mcp-connect": fileURLToPath(new URL("src/index.ts", import.meta.url))
     }
   },

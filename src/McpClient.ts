@@ -17,6 +17,7 @@ import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Changes from "./client/changes.ts"
+import * as Configured from "./client/configured.ts"
 import type * as Exchange from "./client/exchange.ts"
 import * as Inputs from "./client/inputs.ts"
 import * as Lists from "./client/lists.ts"
@@ -486,15 +487,7 @@ export const fromConfig = Effect.fnUntraced(function*(
 > {
   const config = yield* McpConfig.resolve(entry)
   const transport = yield* TransportFromConfig.fromConfig(entry.name, config)
-  const { allowedTools, blockedTools, maxTotal, protocolEra, protocolVersion, startupTimeout, timeout } = config
-  return yield* make({
-    timeout,
-    maxTotal,
-    startupTimeout,
-    allowedTools,
-    blockedTools,
-    negotiation: { pin: protocolVersion, preset: protocolEra },
-    ...options,
-    name: entry.name
-  }).pipe(Effect.provideService(Transport, transport))
+  return yield* make({ ...Configured.options(config), ...options, name: entry.name }).pipe(
+    Effect.provideService(Transport, transport)
+  )
 })

@@ -1,6 +1,6 @@
 /**
- * One server in a config: the tagged union `Stdio | Http | WebSocket`, its
- * Schema, and what becomes of it at use.
+ * One server in a config: the tagged union `Stdio | Http | WebSocket | Socket`,
+ * its Schema, and what becomes of it at use.
  *
  * Of a decoded entry, whatever reaches the server (command, arguments, `env`,
  * files, URL, headers) is a template: `${NAME}`, `${NAME:-default}`; see
@@ -12,7 +12,6 @@
  * fields below under their own names, times as numbers of **milliseconds**, and
  * unknown keys as they came.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -23,7 +22,9 @@ import type { DialectName } from "./config/Dialects.ts"
 import * as Dialects from "./config/Dialects.ts"
 import * as Draft from "./config/Draft.ts"
 import * as Rules from "./config/Rules.ts"
+import * as Supervision from "./config/Supervision.ts"
 import * as Template from "./config/Template.ts"
+import { Timeout, Wait } from "./config/Time.ts"
 import type { ConfigIssue } from "./McpError.ts"
 import * as Revision from "./protocol/Revision.ts"
 
@@ -34,6 +35,7 @@ export {
   type Resolved,
   type ResolvedCommon,
   type ResolvedHttp,
+  type ResolvedSocket,
   type ResolvedStdio,
   type ResolvedWebSocket,
   type ResolveOptions
@@ -70,28 +72,6 @@ const secrets = (name: Rules.Rule, value: Rules.Rule) =>
       })
     )
   )
-
-const time = (accepts: (duration: Duration.Duration) => boolean, limit: string) => {
-  const expected = `Expected a time ${limit}: a number (milliseconds), or text such as "30 seconds"`
-  return Schema.Union([Schema.Finite, Schema.String]).annotate({ message: expected }).pipe(
-    Schema.decodeTo(
-      Schema.Duration,
-      SchemaTransformation.transformEffect({
-        decode: (input) => {
-          // Of the texts that Duration understands, only `<number> <unit>` can be accepted: the others are infinite.
-          const duration = Duration.fromInput(input as Duration.Input)
-          return duration._tag === "Some" && Duration.isFinite(duration.value) && accepts(duration.value)
-            ? Effect.succeed(Duration.millis(Math.ceil(Duration.toMillis(duration.value))))
-            : Effect.fail(new SchemaIssue.InvalidValue({ message: expected }))
-        },
-        encode: (duration) => Effect.succeed(Duration.toMillis(duration))
-      })
-    )
-  )
-}
-
-const Timeout = time(Duration.isPositive, "greater than zero")
-const Wait = time((duration) => !Duration.isNegative(duration), "of zero or more")
 
 const Bytes = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -137,6 +117,7 @@ const common = {
   protocolVersion: Schema.optionalKey(Schema.Literals(Revision.all)),
   /** Where the negotiation begins. */
   protocolEra: Schema.optionalKey(Schema.Literals(["auto", "modern", "legacy"])),
+  ...Supervision.fields,
   /** Keys of other clients, kept to be given back. They have no effect. */
   extra: Schema.Record(Schema.String, Schema.Unknown).pipe(Schema.withConstructorDefault(noEntries))
 }
@@ -215,6 +196,36 @@ export class Http extends Schema.TaggedClass<Http>("mcp-connect/ServerConfig/Htt
 export class WebSocket extends Schema.TaggedClass<WebSocket>("mcp-connect/ServerConfig/WebSocket")("WebSocket", {
   url: text(Rules.notBlank, whenLiteral(Rules.url(Rules.webSocketProtocols))),
   headers,
+  /** The name of a variable: its value is sent as a bearer token. */
+  bearerTokenEnv: Schema.optionalKey(text(Rules.variableName)),
+  /** Certificates, as files relative to the config file. */
+  tls: Schema.optionalKey(Tls),
+  /** Whether the server must agree to the subprotocol `mcp`. */
+  requireSubprotocol: Schema.optionalKey(Schema.Boolean),
+  /** Whether to offer permessage-deflate. */
+  compression: Schema.optionalKey(Schema.Boolean),
+  /** How often the server is pinged, and how long it may then be silent; `false` for never. */
+  ping: Schema.optionalKey(Schema.Union([
+    Schema.Literal(false),
+    Schema.Struct({
+      interval: Schema.optionalKey(Timeout),
+      timeout: Schema.optionalKey(Timeout)
+    })
+  ])),
+  /** How long the closing handshake may take. */
+  closeTimeout: Schema.optionalKey(Wait),
+  /** The longest message that is accepted from the server, in bytes. */
+  maxMessageBytes: Schema.optionalKey(Bytes),
+  ...common
+}) {}
+
+/** A server on a plain socket, a JSON message per line: `tcp://host:port` or `unix:///path`. */
+export class Socket extends Schema.TaggedClass<Socket>("mcp-connect/ServerConfig/Socket")("Socket", {
+  url: text(Rules.notBlank, whenLiteral(Rules.url(Rules.socketProtocols))),
+  /** How long the server may take to close its side. */
+  closeTimeout: Schema.optionalKey(Wait),
+  /** The longest message that is accepted from the server, in bytes. */
+  maxMessageBytes: Schema.optionalKey(Bytes),
   ...common
 }) {}
 
@@ -222,9 +233,9 @@ export class WebSocket extends Schema.TaggedClass<WebSocket>("mcp-connect/Server
 // Decoding and encoding
 // =============================================================================
 
-export type ServerConfig = Stdio | Http | WebSocket
+export type ServerConfig = Stdio | Http | WebSocket | Socket
 
-const Fields = Schema.Union([Stdio, Http, WebSocket])
+const Fields = Schema.Union([Stdio, Http, WebSocket, Socket])
 
 // Unknown keys of the entry itself are in `extra` before the fields are decoded.
 const decodeFields = Schema.decodeUnknownResult(Fields, { errors: "all", onExcessProperty: "error" })
@@ -270,7 +281,7 @@ export const decode = (
   ])
 }
 
-const kinds = { Stdio: "stdio", Http: "http", WebSocket: "ws" } as const
+const kinds = { Stdio: "stdio", Http: "http", WebSocket: "ws", Socket: "socket" } as const
 
 /** Fields whose absence means that they are empty. */
 const emptyByDefault = ["args", "env", "passEnv", "headers"]

@@ -106,7 +106,7 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   }
 
-  const { endpoint, fallback, http = false } = options.transport
+  const { endpoint, fallback, http = false, outlives = http } = options.transport
   let binding = options.transport
   let link = yield* Scope.fork(scope)
   const connect = Effect.suspend(() =>
@@ -129,11 +129,12 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
             return Negotiation.Rejected({ error: { code, message, ...("data" in reason ? { data: reason.data } : {}) } })
           }
           // Over HTTP these are outages: a server that keeps silent or dies of a request closes no link there.
+          // A WebSocket's close is one too, its silence is not (W-04).
           case "RequestTimeout":
             return http ? Negotiation.Refused({ reason }) : Negotiation.Silence({ millis: reason.millis })
           case "ProcessExited":
           case "ConnectionClosed":
-            return http ? Negotiation.Refused({ reason }) : Negotiation.Exited({ reason })
+            return outlives ? Negotiation.Refused({ reason }) : Negotiation.Exited({ reason })
           default:
             return Negotiation.Refused({ reason })
         }

@@ -78,6 +78,8 @@ export interface Binding {
   readonly open: (receiver: Receiver) => Effect.Effect<Link, McpError, Scope.Scope>
   /** Whether messages have HTTP semantics: silence and failures of the network are outages, not evidence of an era (V-37). */
   readonly http?: boolean
+  /** Whether the server lives on without the link: then a close during the negotiation is an outage, not a server that broke on a method it does not know (W-04). */
+  readonly outlives?: boolean
   /** What a verdict about the server's era may be remembered under: the URL of its endpoint (V-07, G-12). */
   readonly endpoint?: string
   /** An older binding of the same server, for when the negotiation asks for it (V-35). */

@@ -12,20 +12,29 @@ import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServerError from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Spawner from "effect/process/ChildProcessSpawner"
 import * as RcMap from "effect/RcMap"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import { SocketError, SocketOpenError } from "effect/socket/Socket"
+import * as SocketServer from "effect/socket/SocketServer"
 import * as Stream from "effect/Stream"
 import { ChildProcess } from "node:child_process"
 import { X509Certificate } from "node:crypto"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import { createConnection, type Socket } from "node:net"
 import { createSecureContext } from "node:tls"
+import type { SocketAddress } from "./config/SocketAddress.ts"
 import * as McpError from "./McpError.ts"
 import { type ConnectionOptions, HttpClients, type Service as HttpClientsService } from "./transport/http/HttpClients.ts"
+import { Sockets } from "./transport/socket/Sockets.ts"
+import { WebSockets } from "./transport/websocket/WebSockets.ts"
 
 /**
  * Destroys the pipes of a process when its scope closes. A helper that left the
@@ -153,14 +162,17 @@ type Tls = NonNullable<ConnectionOptions["tls"]>
 const certificates = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
 /** Node passes over a file without certificates, and tells of one that does not fit its key only when it connects. */
-const checkTls = ({ ca, cert, key }: Tls): Effect.Effect<void, McpError.McpError> => {
+const checkTls = ({ ca, cert, key }: Tls, source: string): Effect.Effect<void, McpError.McpError> => {
   const check = (path: ReadonlyArray<string>, message: string, look: () => unknown) =>
-    Effect.try({ try: look, catch: () => invalid("http", path, message) })
+    Effect.try({ try: look, catch: () => invalid(source, path, message) })
   return Effect.andThen(
     check(["tls", "ca"], "The file has no certificate in PEM form that can be read", () =>
       ca === undefined || (ca.match(certificates) ?? [ca]).map((pem) => new X509Certificate(pem))),
     check(["tls", "cert"], "The certificate and the key cannot be read as PEM, or do not belong together", () =>
-      cert === undefined || key === undefined || createSecureContext({ cert, key: Redacted.value(key) }))
+      (cert === undefined && key === undefined) || createSecureContext({
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key: Redacted.value(key) })
+      }))
   )
 }
 
@@ -219,7 +231,7 @@ const makeClients = Effect.fnUntraced(function*(options: HttpOptions) {
   return {
     for: Effect.fnUntraced(function*(entry: ConnectionOptions) {
       const { socketPath, tls } = entry
-      if (tls !== undefined) yield* checkTls(tls)
+      if (tls !== undefined) yield* checkTls(tls, "http")
       const route: Route = {
         proxies: yield* Effect.provideService(proxies(entry, options), ConfigProvider.ConfigProvider, provider),
         socketPath,
@@ -263,6 +275,168 @@ const http = (options: HttpOptions): Layer.Layer<HttpClient.HttpClient> =>
   }))
 
 // =============================================================================
+// Sockets
+// =============================================================================
+
+/** Loads `ws` with the first WebSocket. */
+const loadWs = Effect.promise(() => import("./transport/websocket/ws.ts"))
+
+const webSockets = Layer.succeed(WebSockets, {
+  open: Effect.fnUntraced(function*(request, handlers) {
+    if (request.tls !== undefined) yield* checkTls(request.tls, "ws")
+    const { service } = yield* loadWs
+    return yield* service.open(request, handlers)
+  })
+})
+
+const loadNodeSocket = Effect.promise(() => import("@effect/platform-node/NodeSocket"))
+
+/** The platform's own would wait for ever to send what a peer does not read. */
+const dial = Effect.fnUntraced(function*(
+  address: SocketAddress
+): Effect.fn.Return<Socket, SocketError, Scope.Scope> {
+  let socket: Socket | undefined
+  yield* Effect.addFinalizer(() => Effect.sync(() => socket?.destroy()))
+  return yield* Effect.callback<Socket, SocketError>((resume) => {
+    const dialled = createConnection({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 })
+    dialled.once("connect", () => resume(Effect.succeed(dialled)))
+    dialled.on("error", (cause) =>
+      resume(Effect.fail(new SocketError({ reason: new SocketOpenError({ kind: "Unknown", cause }) }))))
+    socket = dialled
+  })
+})
+
+const sockets = Layer.succeed(Sockets, {
+  make: (address) => Effect.flatMap(loadNodeSocket, ({ fromDuplex }) => fromDuplex(dial(address)))
+})
+
+// =============================================================================
+// Listening
+// =============================================================================
+
+/** Where to listen. */
+export interface ListenOptions {
+  /** Default: `127.0.0.1`, which only this machine reaches. */
+  readonly host?: string | undefined
+  /** Default 0: any that is free. */
+  readonly port?: number | undefined
+}
+
+export interface HttpServerOptions extends ListenOptions {
+  /** Largest frame of a WebSocket; a larger one closes it. Default: 16 MiB. */
+  readonly maxMessageBytes?: number | undefined
+  /** Most that waits on a WebSocket whose peer does not read; more than that ends it. Default: 16 MiB. */
+  readonly maxBufferedBytes?: number | undefined
+}
+
+const defaultBytes = 16 * 1024 * 1024
+
+/** For goodbyes on open connections. */
+const lingerTime = "500 millis"
+
+/** Connections of a server that is to close: each may say goodbye, none is waited for longer. */
+const makeConnections = () => {
+  const sockets = new Set<Socket>()
+  return {
+    add(socket: Socket) {
+      sockets.add(socket)
+      socket.once("close", () => sockets.delete(socket))
+    },
+    close: Effect.suspend(() =>
+      Effect.forEach(sockets, (socket) =>
+        Effect.callback<void>((resume) => {
+          const gone = () => resume(Effect.void)
+          socket.once("close", gone)
+          return Effect.sync(() => socket.off("close", gone))
+        }), { concurrency: "unbounded", discard: true })
+    ).pipe(
+      Effect.timeoutOption(lingerTime),
+      Effect.andThen(Effect.sync(() => sockets.forEach((socket) => socket.destroy())))
+    )
+  }
+}
+
+/** Runs `acquire` in a scope of its own, before whose end `before` is run. */
+const endingWith = <A, E>(before: Effect.Effect<void>, acquire: Effect.Effect<A, E, Scope.Scope>) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    yield* Effect.addFinalizer((exit) => Effect.andThen(before, Scope.close(scope, exit)))
+    return yield* Scope.provide(acquire, scope)
+  })
+
+/**
+ * An HTTP server of Node.js, as `Bridge.http` needs it: it chooses the WebSocket
+ * subprotocol `mcp`, compresses nothing, and closes within a second however
+ * many streams and sockets are open.
+ */
+export const layerHttpServer = (options: HttpServerOptions = {}): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError> => {
+  const { host = "127.0.0.1", maxBufferedBytes = defaultBytes, maxMessageBytes = defaultBytes, port = 0 } = options
+  return Layer.effect(
+    HttpServer.HttpServer,
+    Effect.gen(function*() {
+      const [Http, NodeHttpServer, { WebSocket }] = yield* Effect.promise(() =>
+        Promise.all([import("node:http"), import("@effect/platform-node/NodeHttpServer"), import("@effect/platform-node/NodeWS")])
+      )
+      /** What is written to a socket of `ws` waits in memory without end. */
+      class Bounded extends WebSocket {
+        override send(data: Parameters<InstanceType<typeof WebSocket>["send"]>[0], ...rest: ReadonlyArray<unknown>) {
+          if (this.bufferedAmount > maxBufferedBytes) this.terminate()
+          else Reflect.apply(super.send, this, [data, ...rest])
+        }
+      }
+      const connections = makeConnections()
+      const server = Http.createServer({ keepAlive: true, keepAliveInitialDelay: 60_000 })
+      server.on("connection", connections.add)
+      return yield* endingWith(
+        Effect.suspend(() => {
+          server.closeIdleConnections()
+          return connections.close
+        }),
+        NodeHttpServer.make(() => server, {
+          host,
+          port,
+          disablePreemptiveShutdown: true,
+          websocket: {
+            WebSocket: Bounded,
+            maxPayload: maxMessageBytes,
+            perMessageDeflate: false,
+            handleProtocols: (offered) => offered.has("mcp") ? "mcp" : false
+          }
+        })
+      )
+    })
+  )
+}
+
+/** A server of plain sockets, on an address or the path of a Unix socket, as `Bridge.socket` needs it. It closes within a second. */
+export const layerSocketServer = (
+  options: ListenOptions | { readonly path: string } = {}
+): Layer.Layer<SocketServer.SocketServer, SocketServer.SocketServerError> =>
+  Layer.effect(
+    SocketServer.SocketServer,
+    Effect.gen(function*() {
+      const [NodeSocketServer, { NetSocket }] = yield* Effect.promise(() =>
+        Promise.all([import("@effect/platform-node/NodeSocketServer"), import("@effect/platform-node/NodeSocket")])
+      )
+      const connections = makeConnections()
+      const server = yield* endingWith(
+        connections.close,
+        NodeSocketServer.make("path" in options ? { path: options.path } : { host: "127.0.0.1", port: 0, ...options })
+      )
+      return SocketServer.SocketServer.of({
+        address: server.address,
+        run: (handler) =>
+          server.run((socket) =>
+            Effect.serviceOption(NetSocket).pipe(
+              Effect.map(Option.map(connections.add)),
+              Effect.andThen(handler(socket))
+            )
+          )
+      })
+    })
+  )
+
+// =============================================================================
 // Layers
 // =============================================================================
 
@@ -278,11 +452,13 @@ type Platform = Spawner.ChildProcessSpawner | FileSystem.FileSystem | Path.Path 
 export const layerOptions = (options: HttpOptions): Layer.Layer<Platform> =>
   Layer.mergeAll(
     Layer.provide(closingPipes, NodeChildProcessSpawner.layer),
-    http(options)
+    http(options),
+    webSockets,
+    sockets
   ).pipe(Layer.provideMerge(Layer.merge(NodeFileSystem.layer, NodePath.layer)))
 
 /**
- * Processes, files, paths and HTTP of Node.js. HTTP is spoken through undici:
+ * Processes, files, paths, HTTP, WebSockets and sockets of Node.js. HTTP is spoken through undici:
  * over pooled connections, through the proxies of the environment, without a
  * time limit on silent streams, and as each entry of a config wants it
  * (certificates, proxy, unix domain socket).

@@ -73,7 +73,7 @@ describe("McpConfig: documents", () => {
       assert.strictEqual(
         error.message,
         "Invalid config (mcp.json), 4 problems:\n" +
-          "  - servers.a: Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws:// or wss://)\n" +
+          "  - servers.a: Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws://, wss://, tcp:// or unix://)\n" +
           "  - servers.b.command: Expected string\n" +
           "  - servers[\"c d\"].args[0]: Expected string\n" +
           "  - servers[\"c d\"].env.X: Expected string"
@@ -452,7 +452,7 @@ describe("McpConfig: files", () => {
         ["opencode.json", "The file is skipped. Line 1, column 2: expected \"}\""],
         [
           "mcp.json",
-          "The file is skipped. Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws:// or wss://)"
+          "The file is skipped. Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws://, wss://, tcp:// or unix://)"
         ]
       ])
       const atHome = yield* discover({ directory: home })

@@ -27,7 +27,7 @@ describe("ServerConfig: which kind", () => {
   it("what is neither a command nor a URL says what was expected", () => {
     for (const entry of [{}, { args: ["x"] }, { headers: {} }, { unknown: 1 }]) {
       assert.deepStrictEqual(problems(entry), [
-        ": Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws:// or wss://)"
+        ": Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws://, wss://, tcp:// or unix://)"
       ])
     }
     for (const entry of [null, undefined, 1, "npx", true, [], ["npx"]]) {
@@ -72,7 +72,7 @@ describe("ServerConfig: which kind", () => {
 
   it("an unknown type says which there are, and does not quote it", () => {
     const [problem = ""] = problems({ type: "secret", command: "npx" })
-    assert.match(problem, /^type: Expected one of "stdio", "local", "http", .*"websocket"$/)
+    assert.match(problem, /^type: Expected one of "stdio", "local", "http", .*"websocket", "socket", "tcp", "unix"$/)
     assert.match(problems({ type: 1, command: "npx" })[0] ?? "", /^type: Expected one of/)
     assert.match(problems({ type: "constructor", command: "npx" })[0] ?? "", /^type: Expected one of/)
   })
@@ -84,7 +84,7 @@ describe("ServerConfig: which kind", () => {
     assert.strictEqual(decoded({ url: "wss://example.com" }).config._tag, "WebSocket")
     for (const url of ["ftp://example.com", "/mcp", "example.com/mcp", "", "//example.com", "http:example.com", "file:///x"]) {
       assert.deepStrictEqual(problems({ url }), [
-        "url: Expected an absolute URL that begins with http://, https://, http+unix://, ws:// or wss://"
+        "url: Expected an absolute URL that begins with http://, https://, http+unix://, ws://, wss://, tcp:// or unix://"
       ])
     }
     assert.deepStrictEqual(problems({ url: "ftp://example.com", type: "sse" }), [
@@ -228,17 +228,65 @@ describe("ServerConfig: fields", () => {
   })
 
   it("settings for HTTP have no effect on other servers, which is told", () => {
-    const settings = { tls: {}, proxy: false, retry: {}, idleTimeout: 1, redirects: "none" }
+    const settings = { proxy: false, retry: {}, idleTimeout: 1, redirects: "none" }
     for (const entry of [{ command: "npx" }, { url: "ws://x" }]) {
       const { config, unused } = decoded({ ...entry, ...settings })
       assert.deepStrictEqual(config.extra, settings)
       assert.deepStrictEqual(unused.map(({ message, path }) => `${path}: ${message}`), Object.keys(settings).map((key) =>
         `${key}: Is for a server over HTTP: it is kept, but has no effect`))
     }
-    assert.deepStrictEqual(decoded({ url: "ws://x", maxMessageBytes: 5 }).unused, [{
-      path: ["maxMessageBytes"],
-      message: "Is for a program that is started (stdio) or a server over HTTP: it is kept, but has no effect"
-    }])
+    for (const entry of [{ command: "npx" }, { url: "tcp://x:1" }]) {
+      assert.deepStrictEqual(decoded({ ...entry, headers: {}, compression: true }).unused.map(({ message }) => message), [
+        "Is for a server over HTTP or WebSocket: it is kept, but has no effect",
+        "Is for a server over WebSocket: it is kept, but has no effect"
+      ])
+    }
+  })
+
+  it("what a WebSocket server can be told decodes and is given back, secrets hidden", () => {
+    const entry = {
+      type: "ws",
+      url: "wss://example.com/mcp",
+      headers: { "X-Key": "s3cr3t" },
+      bearerTokenEnv: "TOKEN",
+      tls: { ca: "ca.pem" },
+      requireSubprotocol: true,
+      compression: true,
+      ping: { interval: 5_000, timeout: 1_000 },
+      closeTimeout: 0,
+      maxMessageBytes: 5
+    }
+    const { config, unused } = decoded(entry)
+    assert.deepStrictEqual(ServerConfig.encode(config), entry)
+    assert.deepStrictEqual(unused, [])
+    assert.notInclude(inspect(config, { depth: 20 }) + JSON.stringify(ServerConfig.redacted(config)), "s3cr3t")
+    assert.strictEqual(encoded({ url: "ws://x", ping: false })["ping"], false)
+  })
+
+  it("a socket is a URL that says where it is and nothing else", () => {
+    for (const url of ["tcp://127.0.0.1:7000", "tcp://[::1]:7000", "unix:///run/mcp.sock", "tcp://${HOST}:1"]) {
+      const { config } = decoded({ url, closeTimeout: 1, maxMessageBytes: 5 })
+      assert.strictEqual(config._tag, "Socket")
+      assert.deepStrictEqual(ServerConfig.encode(config), { type: "socket", url, closeTimeout: 1, maxMessageBytes: 5 })
+      for (const type of ["socket", "tcp", "unix"]) assert.strictEqual(decoded({ type, url }).config._tag, "Socket")
+    }
+    for (const url of ["tcp://x", "tcp://x:1/a", "unix://run/mcp.sock", "unix:///", "unix:///a?b", "unix:///%00"]) {
+      assert.deepStrictEqual(problems({ url }), [
+        "url: Expected where the socket is and nothing else: tcp://host:port or unix:///absolute/path"
+      ])
+    }
+    assert.deepStrictEqual(problems({ type: "http", url: "tcp://x:1" }), [
+      "type: \"type\" says http, but \"url\" begins with tcp or unix: expected them to agree"
+    ])
+  })
+
+  it("what would be relied on in vain is refused", () => {
+    assert.deepStrictEqual(problems({ url: "ws://x", proxy: "http://proxy" }), [
+      "proxy: A WebSocket server is reached directly: a proxy is only for servers over HTTP"
+    ])
+    assert.deepStrictEqual(problems({ url: "tcp://x:1", tls: {} }), [
+      "tls: A socket is not encrypted: certificates are for https:// and wss://"
+    ])
   })
 
   it("a unix domain socket is a URL with the encoded path of the socket as its host", () => {
@@ -414,12 +462,12 @@ describe("ServerConfig: fields", () => {
       { path: ["autoApprove"], message: "Unknown key: it is kept, but has no effect" },
       { path: ["icon"], message: "Unknown key: it is kept, but has no effect" },
       { path: ["oauth"], message: "Unknown key: it is kept, but has no effect" },
-      { path: ["headers"], message: "Is for a remote server: it is kept, but has no effect" }
+      { path: ["headers"], message: "Is for a server over HTTP or WebSocket: it is kept, but has no effect" }
     ])
     assert.deepStrictEqual(ServerConfig.encode(config), { type: "stdio", ...entry })
-    const remote = decoded({ url: "ws://x", args: ["y"], bearerTokenEnv: "T" })
-    assert.deepStrictEqual(remote.unused.map(({ path }) => path), [["args"], ["bearerTokenEnv"]])
-    assert.deepStrictEqual(ServerConfig.encode(remote.config), { type: "ws", url: "ws://x", args: ["y"], bearerTokenEnv: "T" })
+    const remote = decoded({ url: "ws://x", args: ["y"], idleTimeout: 1 })
+    assert.deepStrictEqual(remote.unused.map(({ path }) => path), [["args"], ["idleTimeout"]])
+    assert.deepStrictEqual(ServerConfig.encode(remote.config), { type: "ws", url: "ws://x", args: ["y"], idleTimeout: 1 })
   })
 })
 
@@ -570,6 +618,28 @@ describe("ServerConfig: encoding", () => {
     startup_timeout_sec: fc.oneof(fc.double({ min: 0.001, max: 1e6, noNaN: true }), fc.constant("3 seconds")),
     protocolVersion: fc.constantFrom("2026-07-28", "2024-11-05"),
     protocolEra: fc.constantFrom("auto", "modern", "legacy"),
+    reconnect: fc.record({
+      when: fc.constantFrom("eager", "on-demand", "never"),
+      attempts: fc.nat(),
+      baseDelay: time,
+      factor: fc.double({ min: 1, max: 10, noNaN: true }),
+      maxDelay: fc.nat(),
+      jitter: fc.boolean(),
+      lasting: time,
+      breaker: fc.record({ failures: fc.nat(), cooldown: time }, { requiredKeys: [] })
+    }, { requiredKeys: [] }),
+    health: fc.record({ interval: fc.nat(), timeout: time, failures: fc.integer({ min: 1 }) }, { requiredKeys: [] }),
+    replicas: fc.record({
+      min: fc.nat({ max: 4 }),
+      max: fc.integer({ min: 4 }),
+      maxInFlight: fc.integer({ min: 1 }),
+      maxQueue: fc.nat(),
+      growAfter: fc.nat(),
+      shrinkAfter: time
+    }, { requiredKeys: [] }),
+    idleTimeToLive: fc.oneof(time, fc.constant("forever")),
+    isolation: fc.constantFrom("shared", "scope"),
+    drainGrace: fc.nat(),
     autoApprove: json,
     oauth: json
   }
@@ -587,7 +657,7 @@ describe("ServerConfig: encoding", () => {
     ...common
   }, { requiredKeys: ["command"] })
   const remote = fc.record({
-    url: fc.constantFrom("https://a/b?c=d", "http+unix://%2Fa/b", "ws://a", "https://${HOST}/", "${URL:-wss://a}"),
+    url: fc.constantFrom("https://a/b?c=d", "http+unix://%2Fa/b", "https://${HOST}/"),
     headers: fc.dictionary(name.map((name) => name.toLowerCase()), fc.constantFrom("a", "${B}", "é", "")),
     env_http_headers: fc.dictionary(name.map((name) => `e-${name.toLowerCase()}`), name),
     bearerTokenEnv: name,
@@ -599,12 +669,32 @@ describe("ServerConfig: encoding", () => {
     args: json,
     ...common
   }, { requiredKeys: ["url"] })
+  const webSocket = fc.record({
+    url: fc.constantFrom("ws://a", "${URL:-wss://a}"),
+    headers: fc.dictionary(name.map((name) => name.toLowerCase()), fc.constantFrom("a", "${B}")),
+    bearerTokenEnv: name,
+    tls: fc.constant({ cert: "a", key: "b" }),
+    requireSubprotocol: fc.boolean(),
+    compression: fc.boolean(),
+    ping: fc.oneof(fc.constant(false), fc.record({ interval: time, timeout: time }, { requiredKeys: [] })),
+    closeTimeout: fc.nat(),
+    maxMessageBytes: fc.integer({ min: 1 }),
+    redirects: json,
+    ...common
+  }, { requiredKeys: ["url"] })
+  const socket = fc.record({
+    url: fc.constantFrom("tcp://a:1", "unix:///a", "tcp://${HOST}:1", "${URL:-unix:///a}"),
+    closeTimeout: fc.nat(),
+    maxMessageBytes: fc.integer({ min: 1 }),
+    headers: json,
+    ...common
+  }, { requiredKeys: ["url"] })
 
   const decode = Schema.decodeUnknownSync(ServerConfig.ServerConfig)
   const encode = Schema.encodeSync(ServerConfig.ServerConfig)
 
   it("decoding the canonical form of an entry gives the entry", () => {
-    fc.assert(fc.property(fc.oneof(stdio, remote), (entry) => {
+    fc.assert(fc.property(fc.oneof(stdio, remote, webSocket, socket), (entry) => {
       const config = decode(entry)
       const canonical = encode(config)
       assert.deepStrictEqual(JSON.parse(JSON.stringify(canonical)), canonical)

@@ -16,6 +16,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { afterAll, beforeAll } from "vitest"
+import { WebSocketServer } from "ws"
 import * as McpConfig from "../src/McpConfig.ts"
 import * as McpError from "../src/McpError.ts"
 import * as NodeMcp from "../src/node.ts"
@@ -291,6 +292,22 @@ describe("NodeMcp.layer: TLS of an entry", () => {
       yield* openEntry({ url: origin, tls: { ca: "ca.pem", cert: "client.pem", key: "client.key" } })
       const anonymous = yield* unreachable({ url: origin, tls: { ca: "ca.pem" } })
       assert.notInclude(anonymous, "text/event-stream")
+    }).pipe(Effect.scoped, Effect.provide(node())))
+
+  it.live("a WebSocket is opened, or not, by the same certificates", () =>
+    Effect.gen(function*() {
+      const { origin, server } = yield* serve(hello, {
+        tls: { ...serverTls(), ca: pem("ca.pem"), requestCert: true, rejectUnauthorized: true }
+      })
+      yield* Effect.sync(() => new WebSocketServer({ server }))
+      const url = origin.replace("https:", "wss:")
+      yield* openEntry({ type: "ws", url, tls: { ca: "ca.pem", cert: "client.pem", key: "client.key" } })
+      assert.strictEqual(
+        yield* unreachable({ type: "ws", url }),
+        "false: a certificate in its chain is self-signed (SELF_SIGNED_CERT_IN_CHAIN)"
+      )
+      const { reason } = yield* Effect.flip(openEntry({ type: "ws", url, tls: { ca: "garbage.pem" } }))
+      assert.strictEqual(reason._tag, "InvalidConfig")
     }).pipe(Effect.scoped, Effect.provide(node())))
 
   it.live("a certificate that is not verified is warned of whenever it is opened, in the log too", () =>

@@ -19,6 +19,7 @@
  * a root key `dialect`, and a caller with the option of that name.
  */
 import * as Predicate from "effect/Predicate"
+import * as Supervision from "./Supervision.ts"
 
 /** The canonical field that a key stands for, and how its value is translated to it. */
 export interface Alias {
@@ -93,6 +94,10 @@ const common: ReadonlyMap<string, Alias> = new Map<string, Alias>([
     "retry",
     "idleTimeout",
     "redirects",
+    "requireSubprotocol",
+    "compression",
+    "ping",
+    "closeTimeout",
     "disabled",
     "required",
     "description",
@@ -102,7 +107,8 @@ const common: ReadonlyMap<string, Alias> = new Map<string, Alias>([
     "allowedTools",
     "blockedTools",
     "protocolVersion",
-    "protocolEra"
+    "protocolEra",
+    ...Supervision.names
   ),
   ["type", { field: "transport" }],
   ["transport", { field: "transport" }],

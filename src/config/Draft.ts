@@ -31,13 +31,26 @@ const homes: ReadonlyArray<readonly [home: Home, fields: ReadonlyArray<string>]>
     { tags: ["Stdio"], name: "a program that is started (stdio)" },
     ["command", "args", "env", "envFile", "passEnv", "cwd", "shutdown"]
   ],
-  [{ tags: ["Http", "WebSocket"], name: "a remote server" }, ["url", "headers"]],
+  [{ tags: ["Http", "WebSocket", "Socket"], name: "a remote server" }, ["url"]],
+  [{ tags: ["Http", "WebSocket"], name: "a server over HTTP or WebSocket" }, ["headers", "bearerTokenEnv", "tls"]],
   [
     { tags: ["Http"], name: "a server over HTTP" },
-    ["bearerTokenEnv", "tls", "proxy", "retry", "idleTimeout", "redirects"]
+    ["proxy", "retry", "idleTimeout", "redirects"]
   ],
-  [{ tags: ["Stdio", "Http"], name: "a program that is started (stdio) or a server over HTTP" }, ["maxMessageBytes"]]
+  [{ tags: ["WebSocket"], name: "a server over WebSocket" }, ["requireSubprotocol", "compression", "ping"]],
+  [{ tags: ["WebSocket", "Socket"], name: "a server over WebSocket or a socket" }, ["closeTimeout"]]
 ]
+
+/** Fields that must not be without effect in silence: who writes them relies on them. */
+const refused: Readonly<Record<Kind.Tag, Readonly<Record<string, string>>>> = {
+  Stdio: {},
+  Http: {},
+  WebSocket: { proxy: "A WebSocket server is reached directly: a proxy is only for servers over HTTP" },
+  Socket: {
+    proxy: "A socket is reached directly: a proxy is only for servers over HTTP",
+    tls: "A socket is not encrypted: certificates are for https:// and wss://"
+  }
+}
 
 /** What a field is for; fields that are for every server have no home. */
 const homeOf: ReadonlyMap<string, Home> = new Map(
@@ -204,12 +217,15 @@ export const make = (entry: unknown, dialect: Dialect): Draft => {
   const { tag, transport } = decided.success
   const fields: Record<string, unknown> = {
     _tag: tag,
-    ...(tag === "Stdio" ? { args: [], env: {}, passEnv: [] } : { headers: {} }),
+    ...(tag === "Stdio" ? { args: [], env: {}, passEnv: [] } : tag === "Socket" ? {} : { headers: {} }),
     ...(transport === undefined ? {} : { transport })
   }
   for (const [field, claimed] of claims) {
     const home = homeOf.get(field)
-    if (home !== undefined && !home.tags.includes(tag)) {
+    const refusal = refused[tag][field]
+    if (refusal !== undefined && claimed.some(({ value }) => value !== false)) {
+      for (const { key } of claimed) notes.report([key], refusal)
+    } else if (home !== undefined && !home.tags.includes(tag)) {
       for (const { key, raw } of claimed) notes.keep(key, raw, `Is for ${home.name}: it is kept, but has no effect`)
     } else if (field === "env") {
       fields["env"] = merged(field, claimed, Rules.variableName, (name) => name, notes)

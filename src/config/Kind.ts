@@ -8,7 +8,7 @@ import type { Alias } from "./Dialects.ts"
 import * as Rules from "./Rules.ts"
 import * as Template from "./Template.ts"
 
-export type Tag = "Stdio" | "Http" | "WebSocket"
+export type Tag = "Stdio" | "Http" | "WebSocket" | "Socket"
 
 export interface Kind {
   readonly tag: Tag
@@ -25,7 +25,10 @@ const kinds: ReadonlyMap<unknown, Kind> = new Map<unknown, Kind>([
   ["streamableHttp", { tag: "Http", transport: "streamable-http" }],
   ["sse", { tag: "Http", transport: "sse" }],
   ["ws", { tag: "WebSocket" }],
-  ["websocket", { tag: "WebSocket" }]
+  ["websocket", { tag: "WebSocket" }],
+  ["socket", { tag: "Socket" }],
+  ["tcp", { tag: "Socket" }],
+  ["unix", { tag: "Socket" }]
 ])
 
 /** A key of the entry that stands for a field. */
@@ -41,7 +44,17 @@ const quote = (key: string) => `"${key}"`
 
 const issue = (path: ReadonlyArray<string>, message: string): ConfigIssue => ({ path, message })
 
-type Scheme = "http" | "ws" | "unknown" | "none"
+type Scheme = "http" | "ws" | "socket" | "unknown" | "none"
+
+const schemes: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
+  ["http", "http"],
+  ["https", "http"],
+  ["http+unix", "http"],
+  ["ws", "ws"],
+  ["wss", "ws"],
+  ["tcp", "socket"],
+  ["unix", "socket"]
+])
 
 const scheme = (url: string): Scheme => {
   const [first, second] = Template.parse(url)
@@ -53,7 +66,7 @@ const scheme = (url: string): Scheme => {
   if (head === undefined) return first === undefined ? "none" : "unknown"
   const name = /^([a-z][a-z0-9+.-]*):\/\//i.exec(head)?.[1]?.toLowerCase()
   if (name === undefined) return head === url || head.includes("/") ? "none" : "unknown"
-  return name === "http" || name === "https" || name === "http+unix" ? "http" : name === "ws" || name === "wss" ? "ws" : "none"
+  return schemes.get(name) ?? "none"
 }
 
 /** What a key of the entry says its kind is. */
@@ -95,6 +108,14 @@ const program = (command: Claim, declared: Declared | undefined): Decision =>
     ? disagree(declared, `${quote(command.key)} means stdio`)
     : Result.succeed({ tag: "Stdio" })
 
+/** The kind that the scheme shows, or what was declared of the same kind. */
+const agreeing = (url: Claim, declared: Declared | undefined, kind: Kind, begins: string): Decision =>
+  declared === undefined
+    ? Result.succeed(kind)
+    : declared.kind.tag === kind.tag
+    ? Result.succeed(declared.kind)
+    : disagree(declared, `${quote(url.key)} begins with ${begins}`)
+
 const remote = (url: Claim, explicit: Declared | undefined): Decision => {
   if (explicit?.kind.tag === "Stdio") return disagree(explicit, `${quote(url.key)} means a remote server`)
   // What is not a string is for the schema of the field to refuse.
@@ -102,37 +123,35 @@ const remote = (url: Claim, explicit: Declared | undefined): Decision => {
   const found = scheme(url.value)
   const implied = kinds.get(url.alias.implies)
   // A key as general as "url" has nothing to say against the scheme behind it.
-  const declared = explicit !== undefined || implied === undefined || (url.key === "url" && found === "ws")
+  const declared = explicit !== undefined || implied === undefined || (url.key === "url" && (found === "ws" || found === "socket"))
     ? explicit
     : { by: url.key, says: url.alias.implies, kind: implied }
   switch (found) {
     case "none": {
-      const protocols = { Http: Rules.httpProtocols, WebSocket: Rules.webSocketProtocols, Stdio: [] }
+      const protocols = { Http: Rules.httpProtocols, WebSocket: Rules.webSocketProtocols, Socket: Rules.socketProtocols, Stdio: [] }
       return Result.fail(issue(
         [url.key],
         Rules.urlExpectation(
-          declared === undefined ? [...protocols.Http, ...protocols.WebSocket] : protocols[declared.kind.tag]
+          declared === undefined ? [...protocols.Http, ...protocols.WebSocket, ...protocols.Socket] : protocols[declared.kind.tag]
         )
       ))
     }
     case "unknown":
       return declared !== undefined ? Result.succeed(declared.kind) : Result.fail(issue(
         [url.key],
-        "The scheme is only known once ${…} is expanded: expected a \"type\" (\"http\", \"sse\" or \"ws\"), " +
+        "The scheme is only known once ${…} is expanded: expected a \"type\" (\"http\", \"sse\", \"ws\" or \"socket\"), " +
           "or a default that shows it, such as ${NAME:-https://host}"
       ))
     case "http":
-      return declared?.kind.tag === "WebSocket"
-        ? disagree(declared, `${quote(url.key)} begins with http`)
-        : Result.succeed(declared?.kind ?? { tag: "Http" })
+      return agreeing(url, declared, { tag: "Http" }, "http")
     case "ws":
-      return declared?.kind.tag === "Http"
-        ? disagree(declared, `${quote(url.key)} begins with ws`)
-        : Result.succeed({ tag: "WebSocket" })
+      return agreeing(url, declared, { tag: "WebSocket" }, "ws")
+    case "socket":
+      return agreeing(url, declared, { tag: "Socket" }, "tcp or unix")
   }
 }
 
-const needs = { Stdio: "\"command\" (the program to start)", Http: "\"url\"", WebSocket: "\"url\"" }
+const needs = { Stdio: "\"command\" (the program to start)", Http: "\"url\"", WebSocket: "\"url\"", Socket: "\"url\"" }
 
 /**
  * The kind of an entry, from its claims to `transport`, `command` and `url`.
@@ -154,7 +173,7 @@ export const decide = (claims: ReadonlyMap<string, ReadonlyArray<Claim>>): Decis
     return Result.fail(issue(
       [],
       declared === undefined
-        ? "Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws:// or wss://)"
+        ? "Expected \"command\" (a program to start: stdio) or \"url\" (http://, https://, ws://, wss://, tcp:// or unix://)"
         : `${quote(declared.by)} says ${declared.says}: expected ${needs[declared.kind.tag]}`
     ))
   })

@@ -12,18 +12,20 @@ import * as Result from "effect/Result"
 import * as Struct from "effect/Struct"
 import * as McpError from "../McpError.ts"
 import type { Revision } from "../protocol/Revision.ts"
-import type { Http, ServerConfig, Stdio, WebSocket } from "../ServerConfig.ts"
+import type { Http, ServerConfig, Socket, Stdio, WebSocket } from "../ServerConfig.ts"
 import * as Environment from "./Environment.ts"
 import * as Expander from "./Expander.ts"
 import * as File from "./File.ts"
 import * as Rules from "./Rules.ts"
+import * as SocketAddress from "./SocketAddress.ts"
+import * as Supervision from "./Supervision.ts"
 import * as UnixSocket from "./UnixSocket.ts"
 
 // =============================================================================
 // Resolved
 // =============================================================================
 
-export interface ResolvedCommon {
+export interface ResolvedCommon extends Supervision.Supervision {
   readonly timeout?: Duration.Duration
   readonly maxTotal?: Duration.Duration
   readonly startupTimeout?: Duration.Duration
@@ -75,10 +77,25 @@ export interface ResolvedHttp extends ResolvedCommon {
 export interface ResolvedWebSocket extends ResolvedCommon {
   readonly _tag: "WebSocket"
   readonly url: Expander.Text
+  /** With the bearer token, if the entry names a variable for it. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  /** The contents of the files. */
+  readonly tls?: NonNullable<ResolvedHttp["tls"]>
+  readonly requireSubprotocol?: boolean
+  readonly compression?: boolean
+  readonly ping?: NonNullable<WebSocket["ping"]>
+  readonly closeTimeout?: Duration.Duration
+  readonly maxMessageBytes?: number
 }
 
-export type Resolved = ResolvedStdio | ResolvedHttp | ResolvedWebSocket
+export interface ResolvedSocket extends ResolvedCommon {
+  readonly _tag: "Socket"
+  readonly address: SocketAddress.SocketAddress
+  readonly closeTimeout?: Duration.Duration
+  readonly maxMessageBytes?: number
+}
+
+export type Resolved = ResolvedStdio | ResolvedHttp | ResolvedWebSocket | ResolvedSocket
 
 export interface ResolveOptions {
   /** What `cwd`, `envFile` and `${workspaceFolder}` are relative to. Default: where this program runs. */
@@ -98,7 +115,8 @@ const commonKeys = [
   "allowedTools",
   "blockedTools",
   "protocolVersion",
-  "protocolEra"
+  "protocolEra",
+  ...Supervision.names
 ] as const
 
 const stdio = Effect.fnUntraced(function*(config: Stdio, expander: Expander.Expander) {
@@ -123,9 +141,17 @@ const remote = Effect.fnUntraced(function*(
   protocols: ReadonlyArray<Rules.Protocol>,
   expander: Expander.Expander
 ) {
+  const url = yield* expander.expand(["url"], config.url, Rules.url(protocols))
+  const headers = yield* expander.expandAll("headers", config.headers, Rules.headerValue)
+  const { bearerTokenEnv } = config
+  const token = bearerTokenEnv === undefined
+    ? undefined
+    : yield* expander.variable(["bearerTokenEnv"], bearerTokenEnv, Rules.headerValue)
   return {
-    url: yield* expander.expand(["url"], config.url, Rules.url(protocols)),
-    headers: yield* expander.expandAll("headers", config.headers, Rules.headerValue),
+    url,
+    headers: token === undefined
+      ? headers
+      : { ...headers, Authorization: Redacted.make(`Bearer ${Expander.reveal(token)}`) },
     ...Struct.pick(config, commonKeys)
   }
 })
@@ -158,13 +184,17 @@ const tls = Effect.fnUntraced(function*(
   }
 })
 
+const noteTls = (config: Http | WebSocket, url: string, scheme: "https" | "wss", expander: Expander.Expander): void => {
+  if (config.tls !== undefined && url !== "" && !url.toLowerCase().startsWith(`${scheme}:`)) {
+    expander.note(["tls"], `Is for a URL that begins with ${scheme}://`)
+  }
+}
+
 /** How the server is reached, where it is not by the platform's own ways. */
 const connection = Effect.fnUntraced(function*(config: Http, url: Expander.Text, expander: Expander.Expander) {
   const text = Expander.reveal(url)
   const socket = UnixSocket.parse(text)
-  if (config.tls !== undefined && text !== "" && !/^https:/i.test(text)) {
-    expander.note(["tls"], "Is for a URL that begins with https://")
-  }
+  noteTls(config, text, "https", expander)
   if (config.proxy !== undefined && config.proxy !== false && socket !== undefined) {
     expander.note(["proxy"], "There is no proxy to a unix domain socket")
   }
@@ -183,18 +213,31 @@ const connection = Effect.fnUntraced(function*(config: Http, url: Expander.Text,
 
 const http = Effect.fnUntraced(function*(config: Http, expander: Expander.Expander) {
   const resolved = { _tag: "Http", ...yield* remote(config, Rules.httpProtocols, expander) } as const
-  const { bearerTokenEnv } = config
-  const token = bearerTokenEnv === undefined
-    ? undefined
-    : yield* expander.variable(["bearerTokenEnv"], bearerTokenEnv, Rules.headerValue)
   return {
     ...resolved,
     ...yield* connection(config, resolved.url, expander),
-    ...Struct.pick(config, ["transport", "retry", "idleTimeout", "maxMessageBytes", "redirects"]),
-    headers: token === undefined
-      ? resolved.headers
-      : { ...resolved.headers, Authorization: Redacted.make(`Bearer ${Expander.reveal(token)}`) }
+    ...Struct.pick(config, ["transport", "retry", "idleTimeout", "maxMessageBytes", "redirects"])
   } satisfies ResolvedHttp
+})
+
+const webSocket = Effect.fnUntraced(function*(config: WebSocket, expander: Expander.Expander) {
+  const resolved = { _tag: "WebSocket", ...yield* remote(config, Rules.webSocketProtocols, expander) } as const
+  noteTls(config, Expander.reveal(resolved.url), "wss", expander)
+  return {
+    ...resolved,
+    ...(config.tls === undefined ? {} : { tls: yield* tls(config.tls, expander) }),
+    ...Struct.pick(config, ["requireSubprotocol", "compression", "ping", "closeTimeout", "maxMessageBytes"])
+  } satisfies ResolvedWebSocket
+})
+
+const socket = Effect.fnUntraced(function*(config: Socket, expander: Expander.Expander) {
+  const url = yield* expander.expand(["url"], config.url, Rules.url(Rules.socketProtocols))
+  return {
+    _tag: "Socket",
+    // Where there is none, the expander has noted why.
+    address: SocketAddress.parse(Expander.reveal(url)) ?? { path: "" },
+    ...Struct.pick(config, [...commonKeys, "closeTimeout", "maxMessageBytes"])
+  } satisfies ResolvedSocket
 })
 
 const attempt = (
@@ -207,10 +250,9 @@ const attempt = (
     case "Http":
       return http(config, expander)
     case "WebSocket":
-      return Effect.map(
-        remote(config, Rules.webSocketProtocols, expander),
-        (resolved) => ({ _tag: "WebSocket", ...resolved })
-      )
+      return webSocket(config, expander)
+    case "Socket":
+      return socket(config, expander)
   }
 }
 

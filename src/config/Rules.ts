@@ -3,11 +3,12 @@
  * Each rule gives the problem, or nothing. A problem never quotes the text: it
  * may be a secret.
  */
+import * as SocketAddress from "./SocketAddress.ts"
 import * as UnixSocket from "./UnixSocket.ts"
 
 export type Rule = (text: string) => string | undefined
 
-export type Protocol = "http:" | "https:" | "http+unix:" | "ws:" | "wss:"
+export type Protocol = "http:" | "https:" | "http+unix:" | "ws:" | "wss:" | "tcp:" | "unix:"
 
 /** Applies rules in order; the first problem is the one to tell. */
 export const all = (...rules: ReadonlyArray<Rule>): Rule => (text) => {
@@ -66,6 +67,7 @@ export const headerValue: Rule = (value) =>
 export const httpProtocols: ReadonlyArray<Protocol> = ["http:", "https:", "http+unix:"]
 export const proxyProtocols: ReadonlyArray<Protocol> = ["http:", "https:"]
 export const webSocketProtocols: ReadonlyArray<Protocol> = ["ws:", "wss:"]
+export const socketProtocols: ReadonlyArray<Protocol> = ["tcp:", "unix:"]
 
 const or = (protocols: ReadonlyArray<Protocol>) =>
   protocols.map((protocol) => `${protocol}//`).join(", ").replace(/, (?=[^,]*$)/, " or ")
@@ -73,9 +75,12 @@ const or = (protocols: ReadonlyArray<Protocol>) =>
 export const urlExpectation = (protocols: ReadonlyArray<Protocol>): string =>
   `Expected an absolute URL that begins with ${or(protocols)}`
 
+const isOneOf = (protocol: string, protocols: ReadonlyArray<Protocol>): boolean =>
+  protocols.some((known) => known === protocol)
+
 const parseUrl = (text: string, protocols: ReadonlyArray<Protocol>): URL | undefined => {
   const parsed = /[\s\p{Cc}]/u.test(text) || !/^[a-z+]+:\/\//i.test(text) ? null : URL.parse(text)
-  return parsed !== null && protocols.some((protocol) => protocol === parsed.protocol) ? parsed : undefined
+  return parsed !== null && isOneOf(parsed.protocol, protocols) ? parsed : undefined
 }
 
 export const url = (protocols: ReadonlyArray<Protocol>): Rule => (text) => {
@@ -86,6 +91,8 @@ export const url = (protocols: ReadonlyArray<Protocol>): Rule => (text) => {
     ? "The URL must not contain a user name or a password; put credentials in headers"
     : parsed.protocol === "http+unix:" && UnixSocket.parse(text) === undefined
     ? "Expected the absolute path of a socket, percent-encoded, as the host: http+unix://%2Frun%2Fmcp.sock/mcp"
+    : isOneOf(parsed.protocol, socketProtocols) && SocketAddress.parse(text) === undefined
+    ? "Expected where the socket is and nothing else: tcp://host:port or unix:///absolute/path"
     : undefined
 }
 

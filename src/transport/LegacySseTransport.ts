@@ -14,6 +14,7 @@ import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Diagnostic from "../Diagnostic.ts"
+import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
 import * as WaterMark from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
@@ -102,7 +103,7 @@ const start = Effect.fnUntraced(function*(
       return open
     }
     if (event !== "message" || data === "") return true
-    const value = Failure.parseJson(data)
+    const value = parseJson(data)
     if (value !== undefined) receiver.onMessage(value, bytes)
     else {
       receiver.onDiagnostic(Diagnostic.Skipped({

@@ -18,6 +18,8 @@ import type { ChildProcessHandle, ChildProcessSpawner } from "effect/process/Chi
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Diagnostic from "../Diagnostic.ts"
+import { atMost } from "../internal/atMost.ts"
+import * as JsonLines from "../internal/jsonLines.ts"
 import * as LineSplitter from "../internal/lineSplitter.ts"
 import * as Outbox from "../internal/outbox.ts"
 import * as PlainText from "../internal/plainText.ts"
@@ -50,9 +52,6 @@ export interface Options extends Spawn.Program {
 /** Longest line of stderr reported in one piece, in bytes. */
 const stderrLineBytes = 16 * 1024
 
-/** Characters shown of a line that is not a message. */
-const excerptLength = 200
-
 /** After the exit, for what is still in the pipes: grandchildren may hold them open for ever. */
 const drainTime = Duration.millis(500)
 
@@ -71,14 +70,6 @@ const awaitExit = (handle: ChildProcessHandle): Effect.Effect<ExitStatus> =>
     onFailure: (error): ExitStatus => ({ code: null, signal: /signal: '(\w+)'/.exec(String(error.cause))?.[1] ?? null })
   })
 
-/** Waits no longer than that and leaves the rest running: nothing a spawner does may hold up a closing scope. */
-const atMost = <A, E>(effect: Effect.Effect<A, E>, duration: Duration.Input): Effect.Effect<void> =>
-  Effect.forkDetach(effect, { startImmediately: true }).pipe(
-    Effect.flatMap(Fiber.await),
-    Effect.timeoutOption(duration),
-    Effect.asVoid
-  )
-
 const readInto = (
   bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>,
   splitter: LineSplitter.LineSplitter
@@ -90,15 +81,6 @@ const readInto = (
       Effect.catchCause((cause) => Effect.logWarning("Reading from the server ended with a failure", cause)),
       Effect.ensuring(Effect.sync(splitter.end))
     )
-
-/** JSON has no `undefined`: it stands for what is not JSON. */
-const parseJson = (line: string): unknown => {
-  try {
-    return JSON.parse(line)
-  } catch {
-    return undefined
-  }
-}
 
 /** A running process. */
 interface Session {
@@ -146,18 +128,15 @@ const start = Effect.fnUntraced(function*(
   // process that blocks on a full pipe does not notice that it is to leave.
   // ---------------------------------------------------------------------------
 
-  const stdoutLines = LineSplitter.make({
+  const stdoutLines = JsonLines.make({
+    line: "a line on stdout",
     maxBytes: maxMessageBytes,
     onTooLong: () => close(new McpError.MessageTooLarge({ limitBytes: maxMessageBytes })),
-    onLine: (line, bytes) => {
-      if (!open) return
-      const value = parseJson(line)
-      if (value !== undefined) return receiver.onMessage(value, bytes)
-      if (line.trim() === "") return
-      receiver.onDiagnostic(Diagnostic.Skipped({
-        detail: "a line on stdout that is not JSON",
-        excerpt: PlainText.excerpt(line, excerptLength)
-      }))
+    onMessage: (value, bytes) => {
+      if (open) receiver.onMessage(value, bytes)
+    },
+    onDiagnostic: (diagnostic) => {
+      if (open) receiver.onDiagnostic(diagnostic)
     }
   })
 

@@ -19,6 +19,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Diagnostic from "../Diagnostic.ts"
+import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
 import * as WaterMark from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
@@ -160,7 +161,7 @@ const start = Effect.fnUntraced(function*(
         position.id = id ?? position.id
         position.attempts = 0
         if (event !== "message" || data.trim() === "") return true
-        const value = Failure.parseJson(data)
+        const value = parseJson(data)
         if (value !== undefined) deliver(value, bytes, by)
         else if (open) {
           receiver.onDiagnostic(Diagnostic.Skipped({
@@ -284,7 +285,7 @@ const start = Effect.fnUntraced(function*(
     const came = `status ${response.status}, content type "${type}"${encoding === undefined ? "" : `, content encoding "${encoding}"`}`
     if (text.trim() === "") return yield* invalid(exchange, `expected a result, but the body is empty (${came})`)
     if (type !== "application/json") return yield* invalid(exchange, `expected JSON or an event stream, but got ${came}`)
-    const value = Failure.parseJson(text)
+    const value = parseJson(text)
     if (value === undefined) {
       return yield* invalid(exchange, `the body is not JSON (${came}): ${PlainText.excerpt(text, 200)}`)
     }

@@ -10,7 +10,9 @@ import type { Binding } from "../Transport.ts"
 import * as HttpClients from "./http/HttpClients.ts"
 import * as LegacySseTransport from "./LegacySseTransport.ts"
 import * as StdioTransport from "./StdioTransport.ts"
+import * as SocketTransport from "./SocketTransport.ts"
 import * as StreamableHttpTransport from "./StreamableHttpTransport.ts"
+import * as WebSocketTransport from "./WebSocketTransport.ts"
 
 const unverified = "the server's certificate is not verified (tls.skipVerify): anyone on the way can read and change everything"
 
@@ -48,8 +50,9 @@ const http = Effect.fnUntraced(function*(
  * yet; over HTTP, the older HTTP+SSE is its fallback unless the entry says which
  * of them it speaks. What connections of its own need is released with the scope.
  *
- * Fails with `UnsupportedTransport`, or `InvalidConfig` for certificates that
- * cannot be used.
+ * Fails with `UnsupportedTransport` where HTTP needs what the platform has not,
+ * or `InvalidConfig` for certificates that cannot be used. What a platform has
+ * not for a WebSocket or a socket is told when the link is opened.
  */
 export const fromConfig = (
   name: string,
@@ -61,12 +64,11 @@ export const fromConfig = (
     case "Http":
       return Effect.mapError(http(config), ({ reason }) => McpError.make(reason, name))
     case "WebSocket":
-      return Effect.fail(McpError.make(
-        new McpError.UnsupportedTransport({
-          transport: config._tag,
-          detail: "this version connects to stdio and HTTP servers only"
-        }),
-        name
-      ))
+      return Effect.map(
+        WebSocketTransport.make(config),
+        (binding) => config.tls?.skipVerify === true ? loudly(binding) : binding
+      )
+    case "Socket":
+      return SocketTransport.make(config)
   }
 }

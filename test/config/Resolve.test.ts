@@ -334,6 +334,7 @@ describe("ServerConfig.resolve", () => {
         "proxy: There is no proxy to a unix domain socket"
       ])
       assert.strictEqual((yield* http({ type: "http", url: "${URL}", tls: {} }, { URL: "HTTPS://x" }))._tag, "Http")
+      assert.deepStrictEqual(yield* issues({ url: "ws://x", tls: {} }), ["tls: Is for a URL that begins with wss://"])
     }))
 
   it.effect("settings that need no expansion are passed on, and absent ones stay absent", () =>
@@ -367,6 +368,19 @@ describe("ServerConfig.resolve", () => {
         maxMessageBytes: 5
       })
       assert.deepStrictEqual(yield* resolve({ url: "ws://x" }), { _tag: "WebSocket", url: "ws://x", headers: {} })
+      const socket = { requireSubprotocol: true, compression: true, ping: false, maxMessageBytes: 3 } as const
+      assert.deepStrictEqual(yield* resolve({ url: "ws://x", ...socket, closeTimeout: 4 }), {
+        _tag: "WebSocket",
+        url: "ws://x",
+        headers: {},
+        ...socket,
+        closeTimeout: Duration.millis(4)
+      })
+      assert.deepStrictEqual(yield* resolve({ url: "unix:///run/a%20b.sock", closeTimeout: 4 }), {
+        _tag: "Socket",
+        address: { path: "/run/a b.sock" },
+        closeTimeout: Duration.millis(4)
+      })
       const remote = { retry: { attempts: 1 }, idleTimeout: 2, maxMessageBytes: 3, redirects: "none" }
       assert.deepStrictEqual(yield* resolve({ url: "http://x", ...remote }), {
         _tag: "Http",

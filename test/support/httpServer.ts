@@ -18,7 +18,7 @@ export const startFixture = Effect.fnUntraced(function*(file: string, ...args: R
   const hear = (line: string) => {
     const count = /^connections (\d+)$/.exec(line)?.[1]
     if (count !== undefined) return SubscriptionRef.set(connections, Number(count))
-    return line.startsWith("http://") ? Deferred.succeed(origin, line) : Effect.void
+    return /^(http|ws|tcp|unix):\/\//.test(line) ? Deferred.succeed(origin, line) : Effect.void
   }
   yield* child.stdout.pipe(
     Stream.decodeText,

@@ -9,9 +9,13 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import { TestClock } from "effect/testing"
+import type { SocketAddress } from "../../src/config/SocketAddress.ts"
 import * as McpConfig from "../../src/McpConfig.ts"
+import * as McpError from "../../src/McpError.ts"
 import * as JsonRpc from "../../src/protocol/JsonRpc.ts"
 import { fromConfig } from "../../src/transport/fromConfig.ts"
+import * as Sockets from "../../src/transport/socket/Sockets.ts"
+import * as WebSockets from "../../src/transport/websocket/WebSockets.ts"
 import { makeReceiver } from "../support/receiver.ts"
 import { waitUntil } from "../support/waitUntil.ts"
 
@@ -71,14 +75,67 @@ describe("fromConfig", () => {
       assert.strictEqual((yield* transportOf({ command: "npx" })).kind, "stdio")
     }).pipe(Effect.scoped, Effect.provide(nobody)))
 
-  it.effect("what this platform or version cannot connect to says so, with the name of the server", () =>
+  it.effect("what this platform cannot connect to says so, with the name of the server", () =>
     Effect.gen(function*() {
-      for (const entry of [{ url: "wss://example.com" }, { url: "https://example.com", proxy: "http://proxy" }]) {
-        const error = yield* Effect.flip(transportOf(entry))
-        assert.strictEqual(error.reason._tag, "UnsupportedTransport")
-        assert.strictEqual(error.server, "remote")
-      }
+      const error = yield* Effect.flip(transportOf({ url: "https://example.com", proxy: "http://proxy" }))
+      assert.deepStrictEqual([error.reason._tag, error.server], ["UnsupportedTransport", "remote"])
+      const socket = yield* transportOf({ url: "tcp://localhost:1" })
+      const { reason } = yield* Effect.flip(socket.open((yield* makeReceiver).receiver))
+      assert.strictEqual(reason._tag, "UnsupportedTransport")
     }).pipe(Effect.scoped, Effect.provide(nobody)))
+
+  it.effect("a WebSocket gets everything its entry says, and a socket its address", () => {
+    const requests: Array<WebSockets.Request> = []
+    const addresses: Array<SocketAddress> = []
+    const refused = Effect.fail(McpError.make(new McpError.Unreachable({ url: "", delivered: false, detail: "" })))
+    return Effect.gen(function*() {
+      const receiving = yield* makeReceiver
+      const transport = yield* transportOf({
+        url: "wss://example.com/mcp?key=s3cr3t",
+        headers: { "X-Team": "a" },
+        bearerTokenEnv: "TOKEN",
+        tls: { skipVerify: true },
+        compression: true,
+        maxMessageBytes: 5,
+        closeTimeout: "3 seconds"
+      })
+      assert.deepStrictEqual([transport.kind, transport.endpoint, transport.outlives], ["ws", "wss://example.com/mcp", true])
+      yield* Effect.flip(transport.open(receiving.receiver))
+      assert.deepStrictEqual(requests, [{
+        url: "wss://example.com/mcp?key=s3cr3t",
+        shown: "wss://example.com/mcp",
+        headers: { "x-team": "a", authorization: "Bearer s3cr3t" },
+        protocols: ["mcp"],
+        tls: { skipVerify: true },
+        compression: true,
+        maxMessageBytes: 5,
+        closeTimeout: 3_000
+      }])
+      assert.include((yield* Queue.take(receiving.diagnostics))._tag, "Warning")
+      for (const url of ["tcp://[::1]:7000", "unix:///run/a%20b.sock"]) {
+        const transport = yield* transportOf({ url })
+        yield* Effect.flip(transport.open(receiving.receiver))
+      }
+      assert.deepStrictEqual(addresses, [{ host: "::1", port: 7000 }, { path: "/run/a b.sock" }])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(nobody),
+      Effect.provideService(WebSockets.WebSockets, {
+        open: (request) =>
+          Effect.suspend(() => {
+            requests.push(request)
+            return refused
+          })
+      }),
+      Effect.provideService(Sockets.Sockets, {
+        make: (address) =>
+          Effect.suspend(() => {
+            addresses.push(address)
+            return refused
+          })
+      })
+    )
+  })
 
   it.effect("headers and the bearer token of an entry are on every request", () => {
     const requests: Array<HttpClientRequest> = []
