@@ -43,7 +43,7 @@ export const config = Effect.gen(function*() {
 })
 
 /** What goes beside the results: noise at debug, what may be wrong as a warning. */
-const logDiagnostics = (client: McpClient.McpClient["Service"]) =>
+export const logDiagnostics = (client: McpClient.McpClient["Service"]) =>
   Stream.runForEach(client.diagnostics, Diagnostic.match({
     Stderr: ({ line }) => Effect.logDebug(`[${client.name}] ${line}`),
     Skipped: ({ detail, excerpt }) => Effect.logDebug(`[${client.name}] skipped: ${detail}: ${excerpt}`),

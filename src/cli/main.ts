@@ -19,7 +19,9 @@ import { demo } from "./commands/demo.ts"
 import { prompt } from "./commands/prompt.ts"
 import { prompts } from "./commands/prompts.ts"
 import { read } from "./commands/read.ts"
+import { record } from "./commands/record.ts"
 import { resources } from "./commands/resources.ts"
+import { serve } from "./commands/serve.ts"
 import { tools } from "./commands/tools.ts"
 import { watch } from "./commands/watch.ts"
 import * as Exit from "./exit.ts"
@@ -34,7 +36,7 @@ const command = Command.make("mcp-connect").pipe(
   Command.withDescription(
     ["Connect to the MCP servers of a config file, see what they have, and use it.", "", "  Exit codes:", ...exitCodes].join("\n")
   ),
-  Command.withSubcommands([check, tools, call, resources, read, prompts, prompt, config, watch, demo]),
+  Command.withSubcommands([check, tools, call, resources, read, prompts, prompt, config, watch, record, serve, demo]),
   Command.withGlobalFlags(Flags.all)
 )
 

@@ -22,6 +22,8 @@ export class Screen extends Context.Service<Screen, {
   readonly isInteractive: boolean
   /** A result: a text, whose foreign parts are `safe`, and a line end on stdout. Ends when it is written. */
   readonly print: (text: string) => Effect.Effect<void, Failure>
+  /** Draws a text in the place of the one drawn before. Where stdout is no terminal there is no such place. */
+  readonly draw: ((text: string) => Effect.Effect<void>) | undefined
   /** A text beside the result: the same on stderr. */
   readonly note: (text: string) => Effect.Effect<void>
   /** The live line, in place of the one before; nothing where stderr is not a terminal. */
@@ -64,19 +66,27 @@ export const layer: Layer.Layer<Screen> = Layer.effectContext(Effect.gen(functio
   const noteStyle = Style.make(Style.isWanted(variables, stderr.isTTY))
   const columns = stdout.isTTY ? stdout.columns : Number.parseInt(variables.COLUMNS ?? "", 10)
   let live = ""
+  let drawing = ""
   let hidden = 0
 
   // A reader who went away is told by the writes; an event nobody listens to would end the process.
   const ignore = () => {}
   yield* Effect.acquireRelease(
     Effect.sync(() => [stdout, stderr].forEach((stream) => stream.on("error", ignore))),
-    () => Effect.sync(() => erase())
+    () =>
+      Effect.sync(() => {
+        // The last drawing stays to be read.
+        drawing = ""
+        erase()
+      })
   )
 
   const erase = () => {
     if (live !== "") stderr.write("\r\u001b[K")
+    if (drawing !== "") stdout.write(`\u001b[${drawing.split("\n").length - 1}F\u001b[J`)
   }
   const draw = () => {
+    if (hidden === 0) stdout.write(drawing)
     if (live !== "" && hidden === 0) stderr.write(noteStyle.dim(cut(live, stderr.columns - 1)))
   }
   const noteUnsafe = (text: string) => {
@@ -100,6 +110,15 @@ export const layer: Layer.Layer<Screen> = Layer.effectContext(Effect.gen(functio
         stdout.write(`${text}\n`, (error) => resume(error == null ? Effect.void : Effect.fail(unwritten(error))))
         draw()
       }),
+    draw: stdout.isTTY && isSmart
+      ? (text) =>
+        Effect.sync(() => {
+          erase()
+          // What has left the top of the terminal could not be replaced.
+          drawing = `${text.split("\n").slice(0, stdout.rows > 1 ? stdout.rows - 1 : undefined).join("\n")}\n`
+          draw()
+        })
+      : undefined,
     note: (text) => Effect.sync(() => noteUnsafe(text)),
     status: (text) =>
       Effect.sync(() => {

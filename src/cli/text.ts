@@ -58,3 +58,10 @@ export const bytes = (count: number): string => {
 /** A time for a person. */
 export const millis = (duration: number): string =>
   duration < 1_000 ? `${Math.round(duration)} ms` : `${(duration / 1_000).toFixed(1)} s`
+
+/** A time for a person who watches it pass. */
+export const seconds = (duration: number): string => {
+  const passed = Math.max(0, Math.floor(duration / 1_000))
+  if (passed < 100) return `${passed} s`
+  return passed < 6_000 ? `${Math.floor(passed / 60)} min` : `${Math.floor(passed / 3_600)} h`
+}

@@ -46,6 +46,7 @@ const person = Effect.fnUntraced(function*(...keys: ReadonlyArray<Key>) {
     columns: 80,
     style: Style.make(false),
     isInteractive: true,
+    draw: undefined,
     print: show,
     note: show,
     status: () => Effect.void,

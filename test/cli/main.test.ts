@@ -410,14 +410,18 @@ describe("output nobody reads", () => {
 })
 
 describe("demo", () => {
-  it.live("starts three servers without a config, calls a tool on each and stops them", () =>
+  it.live("starts a server for every transport without a config, calls a tool on each and stops them", () =>
     Effect.gen(function*() {
       const cwd = yield* folder({})
       const { code, stderr, stdout } = yield* mcpConnect(["demo"], { cwd })
       assert.strictEqual(code, 0, stderr)
-      for (const name of ["everything", "filesystem", "memory"]) assert.match(stdout, new RegExp(`^${name} +stdio +2025-`, "m"))
+      const transports = { filesystem: "stdio", everything: "http", "everything-sse": "sse", memory: "ws" }
+      for (const [name, transport] of Object.entries(transports)) {
+        assert.match(stdout, new RegExp(`^${name} +${transport} +202`, "m"))
+      }
       assert.include(stdout, "The sum of 19 and 23 is 42.")
       assert.include(stdout, "hello.txt")
+      assert.include(stdout, "over the transport of 2024")
       assert.include(stdout, "connects Effect programs to MCP servers")
     }))
 })
