@@ -76,7 +76,7 @@ describe("the examples in doc comments", () => {
             allowImportingTsExtensions: true,
             noUnusedLocals: false,
             noUnusedParameters: false,
-            paths: { "mcp-connect": [join(root, "src/index.ts")], "mcp-connect/node": [join(root, "src/node.ts")] }
+            paths
           },
           include: ["*.ts"]
         })
@@ -90,22 +90,42 @@ describe("the examples in doc comments", () => {
   })
 })
 
-const effectModules = ["Console", "Effect", "Layer", "Redacted", "Result", "Schema", "Stream"]
-const library = ["Diagnostic", "Elicitation", "InMemoryTransport", "McpClient", "McpConfig", "McpError", "McpSchema", "Roots", "Sampling", "ServerConfig", "StdioTransport", "Transport"]
+/** The entry points of the package, as its programs import them. */
+const paths = {
+  "mcp-connect": [join(root, "src/index.ts")],
+  "mcp-connect/bridge": [join(root, "src/bridge/Bridge.ts")],
+  "mcp-connect/effect-mcp": [join(root, "src/integration/EffectMcp.ts")],
+  "mcp-connect/node": [join(root, "src/node.ts")],
+  "mcp-connect/testing": [join(root, "src/testing/index.ts")],
+  "mcp-connect/testing/suite": [join(root, "src/testing/TransportSuite.ts")]
+}
+
+const effectModules = ["Console", "Duration", "Effect", "Fiber", "Layer", "Redacted", "Result", "Schedule", "Schema", "Stream"]
+const library = ["Diagnostic", "Elicitation", "InMemoryTransport", "McpClient", "McpConfig", "McpError", "McpSchema", "McpServers", "Policy", "Race", "Roots", "Sampling", "ServerConfig", "SocketTransport", "Status", "StdioTransport", "Transport", "WebSocketTransport"]
+const testing = ["Cassette", "MockServer", "MockTransport"]
 
 /** An example, with what it takes for granted: Effect, the library, its own module, and a few values. */
 const module = (file: string, example: string): string => {
-  const own = basename(file, ".ts")
+  const own = basename(file, ".ts").replace(/^./, (letter) => letter.toUpperCase())
+  const known = [...library, ...testing, "Bridge", "EffectMcp", "TransportSuite"]
   return `
     import { NodeRuntime } from "@effect/platform-node"
     import { ${effectModules.join(", ")} } from "effect"
+    import { McpProtocol, McpServer } from "effect/ai"
+    import * as EffectClient from "effect/ai/McpClient"
     import { ${library.join(", ")} } from "mcp-connect"
+    import * as Bridge from "mcp-connect/bridge"
+    import * as EffectMcp from "mcp-connect/effect-mcp"
     import * as NodeMcp from "mcp-connect/node"
+    import { ${testing.join(", ")} } from "mcp-connect/testing"
+    import { TransportSuite } from "mcp-connect/testing/suite"
     import * as JsonRpc from "${join(root, "src/protocol/JsonRpc.ts")}"
-    ${library.includes(own) ? "" : `import * as ${own} from "${join(root, file)}"`}
+    ${known.includes(own) ? "" : `import * as ${own} from "${join(root, file)}"`}
     declare const program: Effect.Effect<void>
+    declare const binding: Transport.Binding
     declare const receiver: Transport.Receiver
     declare const result: McpSchema.CallToolResult
+    declare const servers: McpServers.McpServers["Service"]
     export const example = Effect.gen(function*() {
       ${example}
     })

@@ -1,41 +1,60 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Stream } from "effect"
+import { Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { InMemoryTransport, McpClient } from "mcp-connect"
+import { McpClient } from "mcp-connect"
+import { MockServer } from "mcp-connect/testing"
+
+const Forecast = Schema.Struct({ city: Schema.String, degrees: Schema.Finite })
 
 // The program under test: it needs a client and knows nothing of processes.
-const greet = Effect.gen(function*() {
+const forecast = Effect.fn(function*(city: string) {
   const client = yield* McpClient.McpClient
-  const { content } = yield* client.callTool("greet", { name: "Ann" }, { timeout: "30 seconds" })
-  return content
+  return yield* client.callToolAs("forecast", { city }, Forecast, { timeout: "30 seconds" })
 })
 
-it.effect("with the client replaced", () =>
-  greet.pipe(
-    Effect.map((content) => assert.deepStrictEqual(content, [{ type: "text", text: "Hello" }])),
-    Effect.provide(McpClient.layerMock({
-      callTool: () => Effect.succeed({ content: [{ type: "text", text: "Hello" }] })
-    }))
-  ))
+// The server, declared once. Its schemas are derived, its handlers are effects.
+const weather = {
+  tools: {
+    forecast: MockServer.tool({
+      description: "Tells the weather of tomorrow",
+      input: Schema.Struct({ city: Schema.String }),
+      output: Forecast,
+      run: Effect.fn(function*({ city }, call) {
+        if (city === "Atlantis") return yield* Effect.fail("Atlantis is under water")
+        yield* Effect.sleep("20 seconds")
+        yield* call.progress({ progress: 1, total: 2 })
+        yield* Effect.sleep("20 seconds")
+        return { city, degrees: 21 }
+      })
+    })
+  }
+}
 
-it.effect("with the server replaced: the real client, and no time passes", () =>
+it.effect("in place of the client: a tool's failure is typed", () =>
   Effect.gen(function*() {
-    const call = yield* Effect.forkChild(Effect.flip(greet))
-    yield* TestClock.adjust("30 seconds")
-    const error = yield* Fiber.join(call)
-    assert.strictEqual(error.reason._tag, "RequestTimeout")
-  }).pipe(Effect.provide(silentServer)))
+    const { reason } = yield* Effect.flip(forecast("Atlantis"))
+    assert.deepInclude(reason, { _tag: "ToolFailed", text: "Atlantis is under water" })
+  }).pipe(Effect.provide(MockServer.layerClient(weather))))
 
-/** Agrees on a revision, then answers nothing. */
-const silentServer = McpClient.layer({ name: "silent" }).pipe(
-  Layer.provide(InMemoryTransport.layer((peer) =>
-    Stream.runForEach(peer.incoming, (message) =>
-      "id" in message && "method" in message && message.method === "server/discover"
-        ? peer.send({
-          jsonrpc: "2.0",
-          id: message.id,
-          result: { supportedVersions: ["2026-07-28"], capabilities: { tools: {} } }
-        })
-        : Effect.void)
-  ))
-)
+// The real client and real JSON, but no process, no socket, and no time that passes.
+const overMemory = McpClient.layer().pipe(Layer.provideMerge(MockServer.layerTransport(weather)))
+
+it.effect("a progress tick resets the deadline: 40 seconds of work in spite of a timeout of 30", () =>
+  Effect.gen(function*() {
+    const server = yield* MockServer.MockServer
+    const call = yield* Effect.forkChild(forecast("Oslo"))
+    yield* server.called("forecast")
+    yield* TestClock.adjust("40 seconds")
+    assert.deepStrictEqual(yield* Fiber.join(call), { city: "Oslo", degrees: 21 })
+  }).pipe(Effect.provide(overMemory)))
+
+it.effect("whoever gives up interrupts the server's effect", () =>
+  Effect.gen(function*() {
+    const server = yield* MockServer.MockServer
+    const call = yield* Effect.forkChild(forecast("Oslo"))
+    yield* server.called("forecast")
+    yield* Fiber.interrupt(call)
+    assert.deepStrictEqual(yield* server.ended("forecast"), [
+      { tool: "forecast", args: { city: "Oslo" }, status: "cancelled" }
+    ])
+  }).pipe(Effect.provide(overMemory)))

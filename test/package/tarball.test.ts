@@ -77,22 +77,35 @@ describe("the package", () => {
     })
   })
 
-  it("is imported by a program through its two entry points", async () => {
+  it.each([
+    ["mcp-connect", ["McpClient", "McpConfig", "McpError", "McpServers", "ServerConfig"]],
+    ["mcp-connect/node", ["layer", "layerHttpServer"]],
+    ["mcp-connect/bridge", ["http", "socket"]],
+    ["mcp-connect/effect-mcp", ["layerServer", "toEffect", "fromEffect"]],
+    ["mcp-connect/testing", ["Cassette", "MockServer", "MockTransport"]]
+  ])("is imported by a program as %s", async (specifier, names) => {
     await writeFile(
       join(project, "program.js"),
-      `import * as library from "mcp-connect"
-       import * as node from "mcp-connect/node"
-       console.log(JSON.stringify({ library: Object.keys(library), node: Object.keys(node) }))`
+      `import * as module from "${specifier}"
+       console.log(JSON.stringify(Object.keys(module)))`
     )
     const { stdout } = await run(project, process.execPath, "program.js")
-    const exported: { library: ReadonlyArray<string>; node: ReadonlyArray<string> } = JSON.parse(stdout)
-    assert.includeMembers([...exported.library], ["McpClient", "McpConfig", "McpError", "ServerConfig"])
-    assert.include(exported.node, "layer")
+    const exported: ReadonlyArray<string> = JSON.parse(stdout)
+    assert.includeMembers([...exported], names)
   })
+
+  it("proves a transport where @effect/vitest is installed", async () => {
+    const { "@effect/vitest": effectVitest, vitest } = packageJson.devDependencies
+    await run(project, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", `@effect/vitest@${effectVitest}`, `vitest@${vitest}`)
+    await copyFile(join(repository, "test/examples/transport.test.ts"), join(project, "transport.test.ts"))
+    const { stdout } = await run(project, process.execPath, join(project, "node_modules/vitest/vitest.mjs"), "run", "--root", project)
+    assert.match(stdout, /Tests .*\d+ passed/)
+  }, 120_000)
 
   it.each([
     "mcp-connect/internal/deadlines",
     "mcp-connect/McpClient",
+    "mcp-connect/servers/runtime",
     "mcp-connect/dist/index.js",
     "mcp-connect/src/index.ts"
   ])("does not let a program reach %s", async (specifier) => {

@@ -4,33 +4,35 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as NodeMcp from "../../src/node.ts"
+import { type Capabilities, TransportSuite } from "../../src/testing/TransportSuite.ts"
 import { freePort, startFixture, startOn } from "../support/httpServer.ts"
 import { startNginx } from "../support/nginx.ts"
 import { reasonOf } from "../support/reasonOf.ts"
-import { behaves, connectTo, everything, fixture, handlers, labelsAre, live, npm, Sum, textOf, type Peer, untilTold } from "./behaviour.ts"
+import { connectTo, everything, faults, fixture, handlers, labelsAre, live, npm, Sum, textOf, transportTo, untilTold } from "./behaviour.ts"
 
 const start = (name: string, ...args: ReadonlyArray<string>) => startFixture(fixture(name), "--http", ...args)
 
-interface Way extends Omit<Peer, "connect"> {
+interface Way extends Capabilities {
+  readonly name: string
   readonly args?: ReadonlyArray<string>
   readonly entry?: Readonly<Record<string, unknown>>
   readonly path?: string
 }
 
 const ways: Readonly<Record<string, Way>> = {
-  "modern HTTP": { name: "modern-sdk", revision: "2026-07-28", lacks: [] },
-  "modern HTTP, always as event streams": { name: "modern-sdk", args: ["sse"], revision: "2026-07-28", lacks: [] },
-  "modern HTTP, only as JSON": { name: "modern-sdk", args: ["json"], revision: "2026-07-28", lacks: ["progress"] },
+  "modern HTTP": { name: "modern-sdk", revision: "2026-07-28" },
+  "modern HTTP, always as event streams": { name: "modern-sdk", args: ["sse"], revision: "2026-07-28" },
+  "modern HTTP, only as JSON": { name: "modern-sdk", args: ["json"], revision: "2026-07-28", lacks: ["progress", "logs"] },
   "legacy HTTP of a modern server, without sessions": {
     name: "modern-sdk",
-    entry: { protocolEra: "legacy" },
+    client: { negotiation: { preset: "legacy" } },
     revision: "2025-11-25",
-    lacks: ["questions", "changes"]
+    lacks: ["questions", "changes", "subscriptions", "logs"]
   },
-  "legacy HTTP with sessions": { name: "legacy-sdk", revision: "2025-11-25", lacks: [] },
+  "legacy HTTP with sessions": { name: "legacy-sdk", revision: "2025-11-25" },
   "legacy HTTP with sessions, 2025-03-26": {
     name: "legacy-sdk",
-    entry: { protocolVersion: "2025-03-26" },
+    client: { negotiation: { pin: "2025-03-26" } },
     revision: "2025-03-26",
     // There were no forms to fill in yet.
     lacks: ["questions"]
@@ -45,24 +47,24 @@ const ways: Readonly<Record<string, Way>> = {
     name: "legacy-sdk",
     args: ["stateless"],
     revision: "2025-11-25",
-    lacks: ["questions", "changes"]
+    lacks: ["questions", "changes", "subscriptions", "logs"]
   },
-  "HTTP+SSE, found out": { name: "legacy-sdk", args: ["sse"], path: "/sse", revision: "2025-11-25", lacks: [] },
+  "HTTP+SSE, found out": { name: "legacy-sdk", args: ["sse"], path: "/sse", revision: "2025-11-25" },
   "HTTP+SSE, as configured": {
     name: "legacy-sdk",
     args: ["sse"],
     path: "/sse",
     entry: { type: "sse" },
-    revision: "2025-11-25",
-    lacks: []
+    revision: "2025-11-25"
   }
 }
 
-for (const [title, { args = [], entry, path = "/mcp", ...peer }] of Object.entries(ways)) {
-  behaves(`the official SDK's server over ${title}`, {
-    ...peer,
-    connect: Effect.flatMap(start(peer.name, ...args), ({ origin }) => connectTo({ url: `${origin}${path}`, ...entry }))
-  })
+for (const [title, { args = [], entry, name, path = "/mcp", ...capabilities }] of Object.entries(ways)) {
+  TransportSuite(
+    `the official SDK's server over ${title}`,
+    transportTo(Effect.map(start(name, ...args), ({ origin }) => ({ url: `${origin}${path}`, ...entry }))),
+    { ...capabilities, faults: { dies: faults.dies } }
+  )
 }
 
 describe("a server over HTTP", () => {
@@ -150,14 +152,14 @@ describe("server-everything from npm", () => {
 for (const { name, revision } of [
   { name: "modern-sdk", revision: "2026-07-28" },
   { name: "legacy-sdk", revision: "2025-11-25" }
-]) {
-  behaves(`the official SDK's server (${name}) behind nginx, as it comes and below a path,`, {
-    name,
-    revision,
-    connect: Effect.gen(function*() {
+] as const) {
+  TransportSuite(
+    `the official SDK's server (${name}) behind nginx, as it comes and below a path,`,
+    transportTo(Effect.gen(function*() {
       const { origin } = yield* start(name)
-      return yield* connectTo({ url: `${yield* startNginx(origin)}/mcp` })
-    }),
-    lacks: []
-  })
+      return { url: `${yield* startNginx(origin)}/mcp` }
+    })),
+    // What nginx takes as it comes: a megabyte, and 512 connections on both sides together.
+    { revision, maxBytes: 512 * 1024, atOnce: 100 }
+  )
 }

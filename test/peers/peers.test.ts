@@ -10,8 +10,9 @@ import * as Stream from "effect/Stream"
 import * as path from "node:path"
 import type * as McpClient from "../../src/McpClient.ts"
 import * as Roots from "../../src/Roots.ts"
+import { TransportSuite } from "../../src/testing/TransportSuite.ts"
 import { reasonOf } from "../support/reasonOf.ts"
-import { behaves, connectTo, everything, fixture, handlers, live, npm, Sum, textOf } from "./behaviour.ts"
+import { connectTo, everything, faults, fixture, handlers, live, npm, Sum, textOf, transportTo } from "./behaviour.ts"
 
 /** A server that is started by its entry. */
 const connect = (
@@ -24,21 +25,19 @@ const environment = (variables: Record<string, string>) =>
   ConfigProvider.layer(ConfigProvider.orElse(ConfigProvider.fromEnvRecord(variables), ConfigProvider.fromEnv()))
 
 const sdks = [
-  { name: "modern-sdk", revision: "2026-07-28", pin: {} },
-  { name: "modern-sdk", revision: "2025-11-25", pin: { protocolEra: "legacy" } },
-  { name: "modern-sdk", revision: "2025-06-18", pin: { protocolVersion: "2025-06-18" } },
-  { name: "legacy-sdk", revision: "2025-11-25", pin: {} },
-  { name: "legacy-sdk", revision: "2024-11-05", pin: { protocolVersion: "2024-11-05" } }
+  { name: "modern-sdk", revision: "2026-07-28", client: {}, lacks: [] },
+  { name: "modern-sdk", revision: "2025-06-18", client: { negotiation: { pin: "2025-06-18" } }, lacks: ["subscriptions"] },
+  { name: "legacy-sdk", revision: "2025-11-25", client: {}, lacks: [] },
+  // The server refuses to ask a client of its first revision.
+  { name: "legacy-sdk", revision: "2024-11-05", client: { negotiation: { pin: "2024-11-05" } }, lacks: ["questions"] }
 ] as const
 
-for (const { name, pin, revision } of sdks) {
-  behaves(`the official SDK's server (${name}, ${revision}) over stdio`, {
-    name,
-    revision,
-    connect: connect({ args: [fixture(name)], ...pin }),
-    // The server refuses to ask a client of its first revision.
-    lacks: revision === "2024-11-05" ? ["questions"] : []
-  })
+for (const { name, ...capabilities } of sdks) {
+  TransportSuite(
+    `the official SDK's server (${name}, ${capabilities.revision}) over stdio`,
+    transportTo(Effect.succeed({ command: process.execPath, args: [fixture(name)] })),
+    { ...capabilities, faults }
+  )
 }
 
 describe("the official SDK's server, modern only", () => {

@@ -3,15 +3,16 @@ import type { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js"
 import { SSEServerTransport } from "@modelcontextprotocol/sdk/server/sse.js"
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js"
 import { randomUUID } from "node:crypto"
-import { createServer, type RequestListener, type Server } from "node:http"
+import { createServer, type RequestListener } from "node:http"
+import type { Server } from "node:net"
 
-/** Makes a server say on stdout where it listens (`http://127.0.0.1:PORT`), then how many connections it has whenever that changes (`connections N`). */
-export const announced = (server: Server): Server => {
+/** Makes a server say on stdout where it listens (`http://127.0.0.1:PORT`, `unix:///PATH`), then how many connections it has whenever that changes (`connections N`). */
+export const announced = <S extends Server>(server: S, scheme = "http"): S => {
   let connections = 0
   const tell = (change: number) => console.log(`connections ${connections += change}`)
   server.on("listening", () => {
     const address = server.address()
-    if (typeof address === "object" && address !== null) console.log(`http://127.0.0.1:${address.port}`)
+    console.log(`${scheme}://${typeof address === "object" ? `127.0.0.1:${address?.port}` : address}`)
   })
   server.on("connection", (socket) => {
     tell(1)
@@ -24,7 +25,7 @@ export const serve = (listener: RequestListener): void => {
   announced(createServer(listener)).listen(0, "127.0.0.1")
 }
 
-const refuse: RequestListener = (_request, response) => {
+export const refuse: RequestListener = (_request, response) => {
   response.writeHead(404, { "content-type": "text/plain" }).end("Not found")
 }
 

@@ -4,6 +4,7 @@
  *
  * Without arguments it speaks over stdio. `--http` makes it listen on a free port, which it prints, for Streamable HTTP
  * with `sessions` (the default), with sessions and plain `json` answers, or `stateless`; `--http sse` for HTTP+SSE.
+ * `--ws`, `--tcp` and `--unix PATH` make it listen for WebSockets and for plain sockets.
  * What a tool asks or tells comes with its call; `ping` and what changed come on the stream of the session.
  *
  * Tools
@@ -21,6 +22,7 @@
  * - `log {level, text}`: sends a log message, if the level was asked for.
  * - `touch {uri}`: tells that a resource was updated, if it is subscribed to.
  * - `toggle {kind}`: adds or removes a `tool`, `prompt` or `resource` named `extra`, so that its list changes.
+ * - `die`: kills the server. Except over HTTP: `say {text}` sends the text in place of a message; `stall` makes it read no more.
  *
  * Resources: `memo://1` to `memo://5`, listed two a page; `memo://binary`; the template `memo://{name}` with completion.
  * Prompts: `greet {name, style?}` with completion of `style`.
@@ -30,6 +32,7 @@ import { McpServer, ResourceTemplate } from "@modelcontextprotocol/sdk/server/mc
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js"
 import {
   ErrorCode,
+  type JSONRPCMessage,
   ListResourcesRequestSchema,
   McpError,
   RootsListChangedNotificationSchema,
@@ -38,8 +41,10 @@ import {
   UrlElicitationRequiredError
 } from "@modelcontextprotocol/sdk/types.js"
 import { randomUUID } from "node:crypto"
+import type { RequestListener } from "node:http"
 import { setTimeout } from "node:timers/promises"
 import * as z from "zod"
+import * as Channel from "./channel.ts"
 import * as Http from "./http.ts"
 
 const text = (value: string) => ({ content: [{ type: "text" as const, text: value }] })
@@ -50,7 +55,7 @@ const structured = (value: Record<string, unknown>) => ({ ...text(JSON.stringify
 const running = new Set<string>()
 const cancelled: Array<string> = []
 
-const make = (): McpServer => {
+const make = (channel?: Channel.Channel): McpServer => {
   const server = new McpServer(
     { name: "legacy-sdk", version: "1.2.3", title: "Legacy SDK fixture" },
     {
@@ -215,8 +220,8 @@ const make = (): McpServer => {
   server.registerTool(
     "log",
     { description: "Sends a log message", inputSchema: { level, text: z.string() } },
-    async (args) => {
-      await server.sendLoggingMessage({ level: args.level, data: args.text, logger: "fixture" })
+    async (args, { sessionId }) => {
+      await server.sendLoggingMessage({ level: args.level, data: args.text, logger: "fixture" }, sessionId)
       return text("logged")
     }
   )
@@ -253,6 +258,20 @@ const make = (): McpServer => {
       return text("removed")
     }
   )
+
+  server.registerTool("die", { description: "Kills the server" }, () => Channel.die())
+
+  if (channel !== undefined) {
+    server.registerTool("say", { description: "Sends any text", inputSchema: { text: z.string() } }, (args) => {
+      channel.say(args.text)
+      return text("said")
+    })
+
+    server.registerTool("stall", { description: "Reads no more" }, () => {
+      channel.stall()
+      return text("stalled")
+    })
+  }
 
   // Resources
 
@@ -323,12 +342,15 @@ const make = (): McpServer => {
   return server
 }
 
-const ways: Record<string, () => void> = {
-  stdio: () => void make().connect(new StdioServerTransport()),
-  sessions: () => Http.serve(Http.sessions(make, { json: false })),
-  json: () => Http.serve(Http.sessions(make, { json: true })),
-  stateless: () => Http.serve(Http.stateless(make)),
-  sse: () => Http.serve(Http.sse(make))
+const overHttp: Record<string, RequestListener> = {
+  sessions: Http.sessions(() => make(), { json: false }),
+  json: Http.sessions(() => make(), { json: true }),
+  stateless: Http.stateless(() => make()),
+  sse: Http.sse(() => make())
 }
 
-ways[process.argv[3] ?? (process.argv[2] === "--http" ? "sessions" : "stdio")]?.()
+const [way, argument = "sessions"] = process.argv.slice(2)
+
+if (way === "--http") Http.serve(overHttp[argument] ?? Http.refuse)
+else if (way === undefined) void make(Channel.stdio).connect(new StdioServerTransport())
+else Channel.listen<JSONRPCMessage>(way, argument, (channel) => void make(channel).connect(channel))

@@ -4,7 +4,7 @@
  *
  * Without `--http` it speaks over stdio. `--http` makes it listen on a free port, which it prints; it answers with an event
  * stream where it has something to tell (`auto`, the default), always (`sse`) or never (`json`). Over HTTP the older
- * revisions are without sessions.
+ * revisions are without sessions. `--ws`, `--tcp` and `--unix PATH` make it listen for WebSockets and for plain sockets.
  *
  * Tools
  * - `echo {text}`: the text.
@@ -21,6 +21,7 @@
  * - `log {level, text}`: sends a log message.
  * - `touch {uri}`: tells subscribers that a resource was updated.
  * - `toggle {kind}`: adds or removes a `tool`, `prompt` or `resource` named `extra`, so that its list changes.
+ * - `die`: kills the server. Except over HTTP: `say {text}` sends the text in place of a message; `stall` makes it read no more.
  *
  * Resources: `memo://1` to `memo://5`, listed two a page; `memo://binary`; the template `memo://{name}` with completion.
  * Prompts: `greet {name, style?}` with completion of `style`. Lists may be cached for a minute.
@@ -32,6 +33,7 @@ import {
   createMcpHandler,
   inputRequired,
   inputResponse,
+  type JSONRPCMessage,
   McpServer,
   type McpServerFactory,
   ProtocolError,
@@ -42,6 +44,7 @@ import {
 import { serveStdio } from "@modelcontextprotocol/server/stdio"
 import { setTimeout } from "node:timers/promises"
 import * as z from "zod"
+import * as Channel from "./channel.ts"
 import * as Http from "./http.ts"
 
 const text = (value: string) => ({ content: [{ type: "text" as const, text: value }] })
@@ -56,7 +59,7 @@ const present = new Set<"tool" | "prompt" | "resource">()
 /** Tells those who listen; over HTTP they do so in another request. */
 let notifier: ServerNotifier | undefined
 
-const make: McpServerFactory = ({ era }) => {
+const make = (channel?: Channel.Channel): McpServerFactory => ({ era }) => {
   const server = new McpServer(
     { name: "modern-sdk", version: "1.2.3", title: "Modern SDK fixture" },
     {
@@ -280,6 +283,20 @@ const make: McpServerFactory = ({ era }) => {
     }
   )
 
+  server.registerTool("die", { description: "Kills the server" }, () => Channel.die())
+
+  if (channel !== undefined) {
+    server.registerTool("say", { description: "Sends any text", inputSchema: z.object({ text: z.string() }) }, (args) => {
+      channel.say(args.text)
+      return text("said")
+    })
+
+    server.registerTool("stall", { description: "Reads no more" }, () => {
+      channel.stall()
+      return text("stalled")
+    })
+  }
+
   // Resources
 
   const memo = (uri: string) => ({ contents: [{ uri, mimeType: "text/plain", text: `This is ${uri}` }] })
@@ -339,13 +356,17 @@ const make: McpServerFactory = ({ era }) => {
   return server
 }
 
+const [way, argument = ""] = process.argv.slice(2).filter((argument) => argument !== "--modern-only")
 const modernOnly = process.argv.includes("--modern-only")
+const legacy = modernOnly ? "reject" : "serve"
 
-if (process.argv.includes("--http")) {
-  const responseMode = (["sse", "json"] as const).find((mode) => process.argv.includes(mode)) ?? "auto"
-  const handler = createMcpHandler(make, { legacy: modernOnly ? "reject" : "stateless", responseMode })
+if (way === "--http") {
+  const responseMode = argument === "sse" || argument === "json" ? argument : "auto"
+  const handler = createMcpHandler(make(), { legacy: modernOnly ? "reject" : "stateless", responseMode })
   notifier = handler.notify
   Http.serve(getRequestListener((request) => handler.fetch(request)))
+} else if (way === undefined) {
+  serveStdio(make(Channel.stdio), { legacy })
 } else {
-  serveStdio(make, { legacy: modernOnly ? "reject" : "serve" })
+  Channel.listen<JSONRPCMessage>(way, argument, (channel) => void serveStdio(make(channel), { legacy, transport: channel }))
 }
