@@ -105,7 +105,8 @@ export const post = Effect.fnUntraced(function*(
     message.method === "server/discover" && reason._tag === "ProcessExited"
       ? JsonRpc.failure(id, { code: MethodNotFound, message: `${message.method}: ${Failure.describe(reason)}` })
       : Failure.answer(id, reason)
-  let lost = false
+  /** What was said in the place of a server that is gone; it may have answered before. */
+  let loss: JsonRpc.Failure | undefined
   const settle = (answer: unknown) => {
     exchange.offer(answer)
     exchange.end()
@@ -121,8 +122,8 @@ export const post = Effect.fnUntraced(function*(
     onDiagnostic: () => {},
     onFailure: (_, reason) => settle(answerTo(reason)),
     onClose: (reason) => {
-      lost = true
-      settle(answerTo(reason))
+      loss = answerTo(reason)
+      settle(loss)
     }
   }).pipe(Effect.interruptible, Effect.result)
   if (Result.isFailure(opened)) return down(id, opened.failure.reason, headers)
@@ -133,7 +134,7 @@ export const post = Effect.fnUntraced(function*(
   return yield* exchange.respond({
     mode: listening ? "stream" : "either",
     headers,
-    statusOf: (answer) => lost && statusOf(answer) === 200 ? 502 : statusOf(answer)
+    statusOf: (answer) => answer === loss && statusOf(answer) === 200 ? 502 : statusOf(answer)
   })
 })
 

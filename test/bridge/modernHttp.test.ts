@@ -163,6 +163,16 @@ describe("modern requests over HTTP", () => {
       assert.lengthOf(links, 2)
     }).pipe(Effect.scoped))
 
+  it.effect("an answer that was the last thing the server said is given as it is", () =>
+    Effect.gen(function*() {
+      const { post } = yield* serve((yield* hand((message, peer) =>
+        Effect.andThen(echo(message, peer), peer.close(new McpError.ProcessExited({ code: 0, signal: null, stderr: "" })))))
+        .binding)
+      const response = yield* post(modern(1, "tools/list"), modernHeaders("tools/list"))
+      assert.strictEqual(response.status, 200)
+      assert.property(yield* bodyOf(response), "result")
+    }).pipe(Effect.scoped))
+
   it.effect("a server that leaves when it is asked for its revision is of an older one", () =>
     Effect.gen(function*() {
       const { post } = yield* serve((yield* hand((_, peer) =>
