@@ -12,7 +12,7 @@ import { join } from "node:path"
 import * as McpConfig from "../../src/McpConfig.ts"
 import * as McpServers from "../../src/McpServers.ts"
 import * as NodeMcp from "../../src/node.ts"
-import { check, checkNothingLeft, held, makeTally, option, pick, printTally, randomInt, soak } from "./harness.ts"
+import { check, checkNothingLeft, countFibers, held, makeTally, option, pick, printTally, randomInt, soak } from "./harness.ts"
 import * as Remote from "./remote.ts"
 
 const rounds = option("cycles", 100)
@@ -69,6 +69,6 @@ const program = Effect.gen(function*() {
 await soak("closing", async () => {
   const before = held()
   const platform = Layer.merge(NodeMcp.layer, NodeMcp.layerHttpServer())
-  await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(platform)))
+  await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(platform), countFibers))
   await checkNothingLeft(before)
 })

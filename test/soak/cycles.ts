@@ -5,7 +5,7 @@ import { join } from "node:path"
 import * as McpClient from "../../src/McpClient.ts"
 import * as McpConfig from "../../src/McpConfig.ts"
 import * as NodeMcp from "../../src/node.ts"
-import { check, checkNothingLeft, held, heapUsed, openFiles, option, printTable, processListeners, soak } from "./harness.ts"
+import { check, checkNothingLeft, countFibers, held, heapUsed, openFiles, option, printTable, processListeners, soak } from "./harness.ts"
 import * as Remote from "./remote.ts"
 
 const cycles = option("cycles", 1_000)
@@ -68,7 +68,7 @@ const program = Effect.gen(function*() {
 await soak("cycles", async () => {
   const before = held()
   const platform = Layer.merge(NodeMcp.layer, NodeMcp.layerHttpServer())
-  await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(platform)))
+  await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(platform), countFibers))
   check("Node warns of nothing", warnings.length === 0, warnings.join("; "))
   await checkNothingLeft(before)
 })

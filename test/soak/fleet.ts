@@ -8,7 +8,7 @@ import * as McpConfig from "../../src/McpConfig.ts"
 import * as McpServers from "../../src/McpServers.ts"
 import * as NodeMcp from "../../src/node.ts"
 import * as McpSchema from "../../src/protocol/McpSchema.ts"
-import { check, checkNothingLeft, held, makeTally, option, printTable, printTally, soak } from "./harness.ts"
+import { check, checkNothingLeft, countFibers, held, makeTally, option, printTable, printTally, soak } from "./harness.ts"
 import * as Remote from "./remote.ts"
 
 const count = option("servers", 200)
@@ -73,6 +73,6 @@ const program = Effect.gen(function*() {
 await soak("fleet", async () => {
   const before = held()
   const platform = Layer.merge(NodeMcp.layer, NodeMcp.layerHttpServer())
-  await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(platform)))
+  await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(platform), countFibers))
   await checkNothingLeft(before)
 })

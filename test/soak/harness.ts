@@ -3,7 +3,9 @@
  * that decide how the program ends. Each program is a process of its own, so that what it holds is its own.
  */
 import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { readdirSync, writeSync } from "node:fs"
@@ -115,6 +117,21 @@ export const openFiles = (): number => readdirSync("/proc/self/fd").length
 export const processListeners = (): number =>
   process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
 
+let fibers = 0
+
+/** Counts the fibers that are started by an effect, and by those; without it none is. */
+export const countFibers: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.provideService(
+  Metric.FiberRuntimeMetrics,
+  {
+    recordFiberStart: () => {
+      fibers += 1
+    },
+    recordFiberEnd: () => {
+      fibers -= 1
+    }
+  }
+)
+
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
 
@@ -130,6 +147,7 @@ export const heapUsed = async (): Promise<number> => {
 
 export interface Held {
   readonly descendants: ReadonlyArray<string>
+  readonly fibers: number
   readonly files: number
   readonly listeners: number
   readonly resources: Resources
@@ -137,6 +155,7 @@ export interface Held {
 
 export const held = (): Held => ({
   descendants: descendants(),
+  fibers,
   files: openFiles(),
   listeners: processListeners(),
   resources: activeResources()
@@ -192,6 +211,7 @@ export const check = (name: string, ok: boolean, detail: string | number = ""): 
 export const checkNothingLeft = async (before: Held): Promise<void> => {
   const after = await settled(before, 2)
   check("no process is left", after.descendants.length <= before.descendants.length, after.descendants.join("; "))
+  check("no fiber is left", after.fibers <= before.fibers, `${before.fibers} -> ${after.fibers}`)
   check("no file descriptor is left", after.files <= before.files, `${before.files} -> ${after.files}`)
   check("no listener is left", after.listeners <= before.listeners, `${before.listeners} -> ${after.listeners}`)
   check("nothing active is left", excess(before.resources, after.resources) === "", excess(before.resources, after.resources))

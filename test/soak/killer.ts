@@ -13,7 +13,7 @@ import type * as McpError from "../../src/McpError.ts"
 import * as McpServers from "../../src/McpServers.ts"
 import * as NodeMcp from "../../src/node.ts"
 import {
-  check, checkNothingLeft, descendants, held, makeTally, option, pick, printTable, printTally, randomInt, soak
+  check, checkNothingLeft, countFibers, descendants, held, makeTally, option, pick, printTable, printTally, randomInt, soak
 } from "./harness.ts"
 
 const seconds = option("seconds", 60)
@@ -107,7 +107,8 @@ await soak("killer", async () => {
         closing = performance.now()
       })),
       Effect.scoped,
-      Effect.provide(NodeMcp.layer)
+      Effect.provide(NodeMcp.layer),
+      countFibers
     )
   )
   const closed = performance.now() - closing

@@ -9,7 +9,7 @@ import { join } from "node:path"
 import * as McpConfig from "../../src/McpConfig.ts"
 import * as McpServers from "../../src/McpServers.ts"
 import * as NodeMcp from "../../src/node.ts"
-import { check, checkNothingLeft, held, option, printTable, soak } from "./harness.ts"
+import { check, checkNothingLeft, countFibers, held, option, printTable, soak } from "./harness.ts"
 
 const sizes = [1, 2, 4]
 const seconds = option("seconds", 60) / sizes.length
@@ -52,7 +52,7 @@ const measure = Effect.fnUntraced(function*(max: number) {
 
 await soak("pool", async () => {
   const before = held()
-  const measured = await Effect.runPromise(Effect.forEach(sizes, measure).pipe(Effect.provide(NodeMcp.layer)))
+  const measured = await Effect.runPromise(Effect.forEach(sizes, measure).pipe(Effect.provide(NodeMcp.layer), countFibers))
   const rates = measured.map(({ byProcess, elapsed }) => [...byProcess.values()].reduce((sum, count) => sum + count, 0) / elapsed)
   const [single = Number.NaN] = rates
   printTable(
