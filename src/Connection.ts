@@ -182,10 +182,13 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const deadlines = yield* Deadlines.make<Pending>((entry, now) => {
-    const total = now >= entry.totalAt
-    // While the server waits for an answer of ours, its silence is not held against it (MR-08).
-    if (!total && answering > 0) {
-      entry.at = Math.min(now + Math.max(entry.idle, 1), entry.totalAt)
+    const asked = transport.lastAsked?.() ?? -Infinity
+    const totalAt = Math.max(entry.totalAt, asked + entry.total)
+    const total = now >= totalAt
+    // While the server waits for an answer of ours, or of a user's, its silence is not held against it (MR-08).
+    const idleFrom = answering > 0 ? now : asked
+    if (!total && idleFrom + Math.max(entry.idle, 1) > now) {
+      entry.at = Math.min(idleFrom + Math.max(entry.idle, 1), totalAt)
       return deadlines.add(entry)
     }
     pending.delete(entry.id)

@@ -28,6 +28,7 @@ import type { Limits } from "./Connection.ts"
 import type { Diagnostic } from "./Diagnostic.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import * as PageCache from "./internal/pageCache.ts"
+import * as Patience from "./internal/patience.ts"
 import * as McpConfig from "./McpConfig.ts"
 import * as McpError from "./McpError.ts"
 import type * as JsonRpc from "./protocol/JsonRpc.ts"
@@ -383,7 +384,7 @@ export const make = Effect.fnUntraced(function*(
       ({ value }) => value
     )
 
-  return McpClient.of({
+  const client = McpClient.of({
     name,
     transport: session.transport,
     era: dialect.era,
@@ -420,6 +421,8 @@ export const make = Effect.fnUntraced(function*(
       ),
     closed: connection.closed
   })
+  Patience.note(client, transport.lastAsked)
+  return client
 })
 
 /**

@@ -8,6 +8,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as Authorization from "./errors/authorization.ts"
 import * as Calls from "./errors/calls.ts"
 import * as Config from "./errors/config.ts"
 import * as Protocol from "./errors/protocol.ts"
@@ -17,6 +18,7 @@ import * as Transport from "./errors/transport.ts"
 
 export * from "./errors/config.ts"
 export * from "./errors/transport.ts"
+export * from "./errors/authorization.ts"
 export * from "./errors/protocol.ts"
 export * from "./errors/calls.ts"
 export * from "./errors/recordings.ts"
@@ -38,6 +40,9 @@ export const McpErrorReason = Schema.Union([
   Transport.Unreachable,
   Transport.SessionExpired,
   Transport.UnsupportedTransport,
+  Authorization.Unauthorized,
+  Authorization.NeedsAuthorization,
+  Authorization.Forbidden,
   Protocol.NegotiationFailed,
   Protocol.RemoteError,
   Protocol.InvalidResponse,

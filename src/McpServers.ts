@@ -37,7 +37,10 @@ export type { ClientOptions, Connect, Options, Reload, Transition } from "./serv
  * Operations with a name fail with `UnknownServer`, `ServerDisabled`, and
  * `ServerDraining` once the runtime is being closed; those that connect, also
  * with the reason the server could not be connected to, and from then on until
- * its next attempt with `ServerUnavailable`.
+ * its next attempt with `ServerUnavailable`. One that needs a login fails with
+ * `NeedsAuthorization` until its token is in the `TokenStore`, whoever puts it
+ * there: this program, by `Account.login` or an `Authorize`, or another one that
+ * shares the store. No time limit counts the time a user takes to log in.
  */
 export class McpServers extends Context.Service<McpServers, Runtime.Runtime>()("mcp-connect/McpServers") {}
 

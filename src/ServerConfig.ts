@@ -18,6 +18,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Authorization from "./config/Authorization.ts"
 import type { DialectName } from "./config/Dialects.ts"
 import * as Dialects from "./config/Dialects.ts"
 import * as Draft from "./config/Draft.ts"
@@ -29,6 +30,7 @@ import type { ConfigIssue } from "./McpError.ts"
 import * as Revision from "./protocol/Revision.ts"
 
 export type { DialectName } from "./config/Dialects.ts"
+export type { ResolvedAuthorization } from "./config/Authorization.ts"
 export { reveal, type Text } from "./config/Expander.ts"
 export {
   resolve,
@@ -167,6 +169,11 @@ export class Http extends Schema.TaggedClass<Http>("mcp-connect/ServerConfig/Htt
   transport: Schema.optionalKey(Schema.Literals(["streamable-http", "sse"])),
   /** The name of a variable: its value is sent as a bearer token. */
   bearerTokenEnv: Schema.optionalKey(text(Rules.variableName)),
+  /**
+   * How tokens are got; `false` for not at all. Absent: a user is asked when the
+   * server wants a token, unless `headers` or `bearerTokenEnv` show who we are.
+   */
+  auth: Schema.optionalKey(Authorization.Authorization),
   /** Certificates, as files relative to the config file. */
   tls: Schema.optionalKey(Tls),
   /** The URL of a proxy, or `false` for none. Absent: what the environment says. */
@@ -198,6 +205,8 @@ export class WebSocket extends Schema.TaggedClass<WebSocket>("mcp-connect/Server
   headers,
   /** The name of a variable: its value is sent as a bearer token. */
   bearerTokenEnv: Schema.optionalKey(text(Rules.variableName)),
+  /** How tokens for the upgrade are got; as over HTTP. */
+  auth: Schema.optionalKey(Authorization.Authorization),
   /** Certificates, as files relative to the config file. */
   tls: Schema.optionalKey(Tls),
   /** Whether the server must agree to the subprotocol `mcp`. */
@@ -358,6 +367,8 @@ export const redacted = (config: ServerConfig): Record<string, unknown> =>
         ? (typeof value === "boolean" || typeof value === "number" ? value : hidden)
         : key === "env" || key === "headers"
         ? masked(value)
+        : key === "auth"
+        ? Authorization.masked(value)
         : key === "url"
         ? String(value).replace(/\?.*$/s, `?${hidden}`)
         : key === "proxy" && typeof value === "string"

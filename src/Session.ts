@@ -14,6 +14,7 @@ import type { Inputs } from "./client/inputs.ts"
 import * as Renewal from "./client/renewal.ts"
 import * as Connection from "./Connection.ts"
 import * as Diagnostic from "./Diagnostic.ts"
+import * as Patience from "./internal/patience.ts"
 import * as PlainText from "./internal/plainText.ts"
 import * as McpError from "./McpError.ts"
 import type { Client, Dialect, Subscriptions, Wire } from "./protocol/Dialect.ts"
@@ -77,7 +78,11 @@ export interface Options {
 export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Session, McpError.McpError, Scope.Scope> {
   const { inputs, server } = options
   const scope = yield* Scope.Scope
-  const client: Client = { info: options.clientInfo, capabilities: inputs.capabilities }
+  const { extensions } = options.transport
+  const capabilities = extensions === undefined
+    ? inputs.capabilities
+    : { ...inputs.capabilities, extensions: Object.fromEntries(extensions.map((id) => [id, {}])) }
+  const client: Client = { info: options.clientInfo, capabilities }
   let dialect: Dialect | undefined
   let subscriptions: Subscriptions | undefined
   const completions = Exchange.makeCompletions()
@@ -106,7 +111,7 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   }
 
-  const { endpoint, fallback, http = false, outlives = http } = options.transport
+  const { endpoint, fallback, http = false, lastAsked, outlives = http } = options.transport
   let binding = options.transport
   let link = yield* Scope.fork(scope)
   const connect = Effect.suspend(() =>
@@ -192,15 +197,16 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   })
 
-  const { connection: opened, verdict } = yield* Effect.timeoutOrElse(negotiate, {
+  const { connection: opened, verdict } = yield* Patience.timeoutOrElse({
     duration: options.startupTimeout,
+    lastAsked,
     orElse: () => {
       const reason = timedOut(shaking ? "initialize" : "server/discover")
       // Tells of the attempts before it, where these matter.
       const { step } = Negotiation.next(state, Negotiation.Refused({ reason }))
       return Effect.fail(McpError.make(step._tag === "Failed" ? step.reason : reason, server))
     }
-  }).pipe(
+  })(negotiate).pipe(
     Effect.mapError(({ reason }) => McpError.make(withStderr(reason, stderr.text()), server)),
     // The caller's scope may live on; what was started for nothing does not.
     Effect.onError((cause) => Scope.close(link, Exit.failCause(cause)))
@@ -224,8 +230,9 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       if (subscriptions !== undefined) yield* subscriptions.renew(wire)
       options.onLost()
     }).pipe(
-      Effect.timeoutOrElse({
+      Patience.timeoutOrElse({
         duration: options.startupTimeout,
+        lastAsked,
         orElse: () => Effect.fail(McpError.make(timedOut("initialize")))
       }),
       Effect.mapError(({ reason }) => McpError.make(reason, server)),

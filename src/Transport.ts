@@ -82,6 +82,14 @@ export interface Binding {
   readonly outlives?: boolean
   /** What a verdict about the server's era may be remembered under: the URL of its endpoint (V-07, G-12). */
   readonly endpoint?: string
+  /** Extensions of the protocol that it wants declared. */
+  readonly extensions?: ReadonlyArray<string>
+  /**
+   * When a user was last asked something that messages wait for, such as to log
+   * in: milliseconds of the clock, now while one is being asked. Time limits
+   * begin anew then.
+   */
+  readonly lastAsked?: () => number | undefined
   /** An older binding of the same server, for when the negotiation asks for it (V-35). */
   readonly fallback?: Binding
 }

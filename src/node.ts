@@ -36,6 +36,8 @@ import { type ConnectionOptions, HttpClients, type Service as HttpClientsService
 import { Sockets } from "./transport/socket/Sockets.ts"
 import { WebSockets } from "./transport/websocket/WebSockets.ts"
 
+export { layerBrowser } from "./node/browser.ts"
+
 /**
  * Destroys the pipes of a process when its scope closes. A helper that left the
  * process group may hold their other ends, and an open pipe keeps this program

@@ -461,8 +461,8 @@ describe("ServerConfig: fields", () => {
     assert.deepStrictEqual(unused, [
       { path: ["autoApprove"], message: "Unknown key: it is kept, but has no effect" },
       { path: ["icon"], message: "Unknown key: it is kept, but has no effect" },
-      { path: ["oauth"], message: "Unknown key: it is kept, but has no effect" },
-      { path: ["headers"], message: "Is for a server over HTTP or WebSocket: it is kept, but has no effect" }
+      { path: ["headers"], message: "Is for a server over HTTP or WebSocket: it is kept, but has no effect" },
+      { path: ["oauth"], message: "Is for a server over HTTP or WebSocket: it is kept, but has no effect" }
     ])
     assert.deepStrictEqual(ServerConfig.encode(config), { type: "stdio", ...entry })
     const remote = decoded({ url: "ws://x", args: ["y"], idleTimeout: 1 })
@@ -564,10 +564,46 @@ describe("ServerConfig: aliases", () => {
     }
   })
 
-  it("a request for OAuth is not a token", () => {
-    for (const auth of ["oauth", { clientId: "x" }]) {
-      assert.deepStrictEqual(decoded({ url: "http://x", auth }).config.extra, { auth })
-    }
+  it("a request for OAuth is not a token, whoever asks for it", () => {
+    const authOf = (entry: object) => ServerConfig.encode(decoded({ url: "http://x", ...entry }).config)["auth"]
+    assert.deepStrictEqual(authOf({ auth: "oauth" }), {})
+    assert.deepStrictEqual(authOf({ auth: { clientId: "x" } }), { clientId: "x" })
+    assert.deepStrictEqual(authOf({ auth: false }), false)
+    assert.deepStrictEqual(authOf({ oauth: true }), {})
+    assert.deepStrictEqual(authOf({ oauth: { client_id: "x", scope: "a b", callbackPort: 8080, authServerMetadataUrl: "y" } }), {
+      clientId: "x",
+      scopes: ["a", "b"],
+      redirectUri: "http://localhost:8080/callback"
+    })
+    assert.isUndefined(authOf({ auth: "a-token" }))
+  })
+
+  it("what is wrong with the authorization of an entry is told at its place", () => {
+    const auth = (auth: unknown) => problems({ url: "http://x", auth })
+    assert.deepStrictEqual(auth({ type: "client_credentials", redirectUri: "y" }), [
+      "auth.redirectUri: Is of no use with type client_credentials",
+      "auth: Expected \"clientId\" with type client_credentials",
+      "auth: Expected \"clientSecret\" or \"privateKey\" or \"privateKeyFile\" with type client_credentials"
+    ])
+    assert.deepStrictEqual(auth({ type: "workload_identity", assertion: "s3cret", assertionFile: "f" }), [
+      "auth.assertionFile: There is also \"assertion\": expected only one of them"
+    ])
+    assert.deepStrictEqual(auth({ type: "enterprise_managed", clientId: "c", idp: { tokenEndpoint: "t", clientId: "i" } }), [
+      "auth.idp: Expected \"subjectToken\" or \"subjectTokenFile\""
+    ])
+    assert.isNotEmpty(auth({ clientID: "x" }))
+    assert.isNotEmpty(auth({ type: "password" }))
+    assert.isNotEmpty(auth(7))
+  })
+
+  it("secrets of an authorization are shown as little as any others", () => {
+    const { config } = decoded({
+      url: "http://x",
+      auth: { type: "enterprise_managed", clientId: "c", clientSecret: "s3cret", idp: { tokenEndpoint: "t", clientId: "i", subjectToken: "s3cret-${TOKEN}" } }
+    })
+    assert.notInclude(JSON.stringify(ServerConfig.redacted(config)) + JSON.stringify(config), "s3cret")
+    assert.include(JSON.stringify(ServerConfig.redacted(config)), "${TOKEN}")
+    assert.include(JSON.stringify(ServerConfig.encode(config)), "s3cret")
   })
 
   it("problems in an array command are told at their index in it", () => {

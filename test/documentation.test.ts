@@ -101,7 +101,7 @@ const paths = {
 }
 
 const effectModules = ["Console", "Duration", "Effect", "Fiber", "Layer", "Redacted", "Result", "Schedule", "Schema", "Stream"]
-const library = ["Diagnostic", "Elicitation", "InMemoryTransport", "McpClient", "McpConfig", "McpError", "McpSchema", "McpServers", "Policy", "Race", "Roots", "Sampling", "ServerConfig", "SocketTransport", "Status", "StdioTransport", "Transport", "WebSocketTransport"]
+const library = ["Auth", "Authorize", "Diagnostic", "Elicitation", "InMemoryTransport", "McpClient", "McpConfig", "McpError", "McpSchema", "McpServers", "Policy", "Race", "Roots", "Sampling", "ServerConfig", "SocketTransport", "Status", "StdioTransport", "Transport", "WebSocketTransport"]
 const testing = ["Cassette", "MockServer", "MockTransport"]
 
 /** An example, with what it takes for granted: Effect, the library, its own module, and a few values. */
@@ -114,6 +114,7 @@ const module = (file: string, example: string): string => {
     import { McpProtocol, McpServer } from "effect/ai"
     import * as EffectClient from "effect/ai/McpClient"
     import { ${library.join(", ")} } from "mcp-connect"
+    import { HttpClient } from "effect/http"
     import * as Bridge from "mcp-connect/bridge"
     import * as EffectMcp from "mcp-connect/effect-mcp"
     import * as NodeMcp from "mcp-connect/node"
@@ -122,6 +123,7 @@ const module = (file: string, example: string): string => {
     import * as JsonRpc from "${join(root, "src/protocol/JsonRpc.ts")}"
     ${known.includes(own) ? "" : `import * as ${own} from "${join(root, file)}"`}
     declare const program: Effect.Effect<void>
+    declare const readLine: Effect.Effect<string>
     declare const binding: Transport.Binding
     declare const receiver: Transport.Receiver
     declare const result: McpSchema.CallToolResult

@@ -26,6 +26,8 @@ export interface Alias {
   readonly field: string
   /** `undefined`: with this value the key means something else. */
   readonly convert?: (value: unknown) => unknown
+  /** What the key means then. */
+  readonly otherwise?: Alias
   /** The transport that the key implies where no type tag is given. */
   readonly implies?: string
 }
@@ -64,6 +66,37 @@ const bearer = (value: unknown): unknown => ({
 /** FastMCP: a token, or a word or an object that asks for OAuth. */
 const bearerUnlessOAuth = (value: unknown): unknown =>
   typeof value === "string" && value !== "oauth" ? bearer(value) : undefined
+
+const words = (value: unknown): unknown => typeof value === "string" ? value.split(" ").filter((word) => word !== "") : value
+
+/** What others call the fields of `auth`. */
+const oauthFields: ReadonlyMap<string, readonly [field: string, convert?: (value: unknown) => unknown]> = new Map([
+  ["clientId", ["clientId"]],
+  ["client_id", ["clientId"]],
+  ["clientSecret", ["clientSecret"]],
+  ["client_secret", ["clientSecret"]],
+  ["scope", ["scopes", words]],
+  ["scopes", ["scopes", words]],
+  ["callbackPort", ["redirectUri", (port: unknown) => typeof port === "number" ? `http://localhost:${port}/callback` : port]]
+])
+
+/** OAuth as others ask for it: a switch, or an object of which only what we know is taken. */
+const oauth = (value: unknown): unknown =>
+  value === true
+    ? {}
+    : value === false
+    ? false
+    : Predicate.isReadonlyObject(value) && !Array.isArray(value)
+    ? Object.fromEntries(
+      Object.entries(value).flatMap(([key, item]) => {
+        const [field, convert] = oauthFields.get(key) ?? []
+        return field === undefined ? [] : [[field, convert === undefined ? item : convert(item)]]
+      })
+    )
+    : undefined
+
+/** Ours, and FastMCP's word for it. */
+const auth = (value: unknown): unknown => value === "oauth" ? {} : value
 
 const references = (value: unknown): unknown =>
   Predicate.isReadonlyObject(value)
@@ -124,7 +157,8 @@ const common: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ["env_http_headers", { field: "headers", convert: references }],
   ["auth_token", { field: "headers", convert: bearer }],
   ["authToken", { field: "headers", convert: bearer }],
-  ["auth", { field: "headers", convert: bearerUnlessOAuth }],
+  ["auth", { field: "headers", convert: bearerUnlessOAuth, otherwise: { field: "auth", convert: auth } }],
+  ["oauth", { field: "auth", convert: oauth }],
   ["bearer_token_env_var", { field: "bearerTokenEnv" }],
   ["enabled", { field: "disabled", convert: not }],
   ["enabled_tools", { field: "allowedTools" }],

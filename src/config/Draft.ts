@@ -7,7 +7,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { ConfigIssue } from "../McpError.ts"
-import type { Dialect } from "./Dialects.ts"
+import type { Alias, Dialect } from "./Dialects.ts"
 import * as Kind from "./Kind.ts"
 import * as Rules from "./Rules.ts"
 
@@ -32,7 +32,7 @@ const homes: ReadonlyArray<readonly [home: Home, fields: ReadonlyArray<string>]>
     ["command", "args", "env", "envFile", "passEnv", "cwd", "shutdown"]
   ],
   [{ tags: ["Http", "WebSocket", "Socket"], name: "a remote server" }, ["url"]],
-  [{ tags: ["Http", "WebSocket"], name: "a server over HTTP or WebSocket" }, ["headers", "bearerTokenEnv", "tls"]],
+  [{ tags: ["Http", "WebSocket"], name: "a server over HTTP or WebSocket" }, ["headers", "bearerTokenEnv", "auth", "tls"]],
   [
     { tags: ["Http"], name: "a server over HTTP" },
     ["proxy", "retry", "idleTimeout", "redirects"]
@@ -58,7 +58,7 @@ const homeOf: ReadonlyMap<string, Home> = new Map(
 )
 
 /** Fields whose strings are templates, so that a dialect's own references are translated in them. */
-const templated: ReadonlySet<string> = new Set(["command", "args", "env", "envFile", "cwd", "url", "headers", "tls", "proxy"])
+const templated: ReadonlySet<string> = new Set(["command", "args", "env", "envFile", "cwd", "url", "headers", "auth", "tls", "proxy"])
 
 const translate = (value: unknown, [pattern, replacement]: readonly [RegExp, string]): unknown => {
   const walk = (value: unknown): unknown =>
@@ -110,6 +110,13 @@ class Notes {
 
 type Claims = ReadonlyArray<Kind.Claim>
 
+/** What a key stands for with this value; a value of `undefined` for nothing. */
+const meaning = (alias: Alias | undefined, raw: unknown): { readonly alias?: Alias; readonly converted?: unknown } => {
+  if (alias === undefined) return {}
+  const converted = alias.convert === undefined ? raw : alias.convert(raw)
+  return converted === undefined && alias.otherwise !== undefined ? meaning(alias.otherwise, raw) : { alias, converted }
+}
+
 const collect = (
   entry: Readonly<Record<PropertyKey, unknown>>,
   dialect: Dialect,
@@ -119,8 +126,7 @@ const collect = (
   for (const [key, raw] of Object.entries(entry)) {
     if (raw === undefined) continue
     const problem = Rules.notDangerous(key)
-    const alias = dialect.aliases.get(key)
-    const converted = alias?.convert === undefined ? raw : alias.convert(raw)
+    const { alias, converted } = meaning(dialect.aliases.get(key), raw)
     if (problem !== undefined) {
       notes.report([key], problem)
     } else if (alias === undefined || converted === undefined) {

@@ -13,6 +13,7 @@ import * as Struct from "effect/Struct"
 import * as McpError from "../McpError.ts"
 import type { Revision } from "../protocol/Revision.ts"
 import type { Http, ServerConfig, Socket, Stdio, WebSocket } from "../ServerConfig.ts"
+import * as Authorization from "./Authorization.ts"
 import * as Environment from "./Environment.ts"
 import * as Expander from "./Expander.ts"
 import * as File from "./File.ts"
@@ -57,6 +58,8 @@ export interface ResolvedHttp extends ResolvedCommon {
   readonly url: Expander.Text
   /** With the bearer token, if the entry names a variable for it. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  /** How tokens are got; absent where they are not, or need not be. */
+  readonly auth?: Authorization.ResolvedAuthorization
   readonly transport?: "streamable-http" | "sse"
   /** Where the URL is of a unix domain socket; `url` is then what is asked for over it. */
   readonly socketPath?: string
@@ -79,6 +82,8 @@ export interface ResolvedWebSocket extends ResolvedCommon {
   readonly url: Expander.Text
   /** With the bearer token, if the entry names a variable for it. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  /** How tokens are got; absent where they are not, or need not be. */
+  readonly auth?: Authorization.ResolvedAuthorization
   /** The contents of the files. */
   readonly tls?: NonNullable<ResolvedHttp["tls"]>
   readonly requireSubprotocol?: boolean
@@ -213,9 +218,15 @@ const connection = Effect.fnUntraced(function*(config: Http, url: Expander.Text,
 
 const http = Effect.fnUntraced(function*(config: Http, expander: Expander.Expander) {
   const resolved = { _tag: "Http", ...yield* remote(config, Rules.httpProtocols, expander) } as const
+  const reached = yield* connection(config, resolved.url, expander)
+  const chosen = Authorization.choose(config.auth, resolved.headers)
+  // All sockets have one URL, and tokens are for a URL.
+  const auth = "socketPath" in reached ? false : chosen
+  if (auth !== chosen && config.auth !== undefined) expander.note(["auth"], "There is none over a unix domain socket")
   return {
     ...resolved,
-    ...yield* connection(config, resolved.url, expander),
+    ...(auth === false ? {} : { auth: yield* Authorization.resolve(auth, expander) }),
+    ...reached,
     ...Struct.pick(config, ["transport", "retry", "idleTimeout", "maxMessageBytes", "redirects"])
   } satisfies ResolvedHttp
 })
@@ -223,8 +234,10 @@ const http = Effect.fnUntraced(function*(config: Http, expander: Expander.Expand
 const webSocket = Effect.fnUntraced(function*(config: WebSocket, expander: Expander.Expander) {
   const resolved = { _tag: "WebSocket", ...yield* remote(config, Rules.webSocketProtocols, expander) } as const
   noteTls(config, Expander.reveal(resolved.url), "wss", expander)
+  const auth = Authorization.choose(config.auth, resolved.headers)
   return {
     ...resolved,
+    ...(auth === false ? {} : { auth: yield* Authorization.resolve(auth, expander) }),
     ...(config.tls === undefined ? {} : { tls: yield* tls(config.tls, expander) }),
     ...Struct.pick(config, ["requireSubprotocol", "compression", "ping", "closeTimeout", "maxMessageBytes"])
   } satisfies ResolvedWebSocket

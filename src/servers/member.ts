@@ -13,7 +13,7 @@
  * | before it was ready | `Failed` | fail at once with `ServerUnavailable` | after the delay; on demand: with the first call after it |
  * | too often in a row (the circuit is open) | `Failed` | the same | one, after the cooldown |
  * | and the schedule ended | `Failed` | try | with the next call |
- * | with status 401 | `NeedsAuthorization` | fail at once with that | after `resume` |
+ * | for want of credentials | `NeedsAuthorization` | fail at once with that | when a token has arrived, or after `resume` |
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -26,6 +26,8 @@ import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import * as Arrival from "../auth/arrival.ts"
+import * as Patience from "../internal/patience.ts"
 import type { McpClient } from "../McpClient.ts"
 import * as McpError from "../McpError.ts"
 import type * as Policy from "./policy.ts"
@@ -74,6 +76,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const status = yield* SubscriptionRef.make(Status.Idle)
   const fiber = yield* FiberHandle.make<void>()
   const run = yield* FiberHandle.runtime(fiber)()
+  const watch = yield* FiberHandle.makeRuntime<never>()
 
   /** The connection that is ready, and how to end it. */
   let current: { readonly client: Client; readonly lost: Deferred.Deferred<never, McpError.McpError> } | undefined
@@ -158,7 +161,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     failure = error
     if (draining) return
     if (isUnauthorized(error)) {
-      return giveUp(error, Status.NeedsAuthorization({ error }))
+      giveUp(error, Status.NeedsAuthorization({ error }))
+      return awaitToken(error)
     }
     attempts += 1
     backoff ??= yield* toBackoff(reconnect.schedule)
@@ -209,6 +213,25 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     Effect.ignore
   )
 
+  /** Goes on by itself once somebody has logged in. */
+  const awaitToken = ({ reason }: McpError.McpError) => {
+    const arrival = Arrival.after(reason)
+    if (arrival === undefined) return
+    watch(Effect.map(arrival.wait, () => {
+      resume()
+      if (status.value === Status.Idle && reconnect.when === "eager") start()
+    }))
+  }
+
+  const resume = () => {
+    forget()
+    if (current !== undefined) return
+    next = 0
+    Deferred.doneUnsafe(sooner, Effect.void)
+    const { _tag } = status.value
+    if (_tag === "NeedsAuthorization" || (_tag === "Failed" && !running)) become(Status.Idle)
+  }
+
   const attempt = Effect.suspend(() => {
     const now = clock.currentTimeMillisUnsafe()
     const wait = Math.max(0, (next ?? now) - now)
@@ -255,7 +278,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       )
     })
 
-  const client = Effect.suspend((): Effect.Effect<Client, McpError.McpError> => {
+  const client: Effect.Effect<Client, McpError.McpError> = Effect.suspend((): Effect.Effect<Client, McpError.McpError> => {
     if (draining) return refusal(new McpError.ServerDraining())
     if (current !== undefined) return Effect.succeed(current.client)
     const now = clock.currentTimeMillisUnsafe()
@@ -281,8 +304,17 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           })
         )
       }
-      case "NeedsAuthorization":
-        return Effect.fail(status.value.error)
+      case "NeedsAuthorization": {
+        const { error } = status.value
+        const arrival = Arrival.after(error.reason)
+        if (arrival === undefined) return Effect.fail(error)
+        // Another program may have got one, of which nobody here is told.
+        return Effect.flatMap(arrival.isThere, (there) => {
+          if (!there) return Effect.fail(error)
+          if (status.value._tag === "NeedsAuthorization") resume()
+          return client
+        })
+      }
       default:
         return wait(() => {})
     }
@@ -308,14 +340,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       const error = Cause.squash(cause)
       if (McpError.isMcpError(error) && isUnauthorized(error)) lose(client, error)
     },
-    resume: Effect.sync(() => {
-      forget()
-      if (current !== undefined) return
-      next = 0
-      Deferred.doneUnsafe(sooner, Effect.void)
-      const { _tag } = status.value
-      if (_tag === "NeedsAuthorization" || (_tag === "Failed" && !running)) become(Status.Idle)
-    }),
+    resume: Effect.sync(resume),
     drain
   }
 })
@@ -330,11 +355,28 @@ const toBackoff = (schedule: Policy.Reconnect["schedule"]): Effect.Effect<Backof
       () => Effect.undefined
     ))
 
-const isUnauthorized = ({ reason }: McpError.McpError): boolean => reason._tag === "HttpStatus" && reason.status === 401
+/** What an authorization server says when it is in trouble. */
+const outages: ReadonlySet<string> = new Set(["server_error", "temporarily_unavailable"])
+
+/** Whether nothing but other credentials helps. An authorization server in trouble is an outage like others. */
+const isUnauthorized = ({ reason }: McpError.McpError): boolean => {
+  switch (reason._tag) {
+    case "HttpStatus":
+      return reason.status === 401
+    case "NeedsAuthorization":
+      // With others, only one call wants more than there is.
+      return reason.scopes === undefined
+    case "Unauthorized":
+      return reason.stage === "authorization" || reason.stage === "request" ||
+        (reason.stage === "token" && reason.code !== undefined && !outages.has(reason.code))
+    default:
+      return false
+  }
+}
 
 /** What the other calls of a connection are told. */
 const unauthorized = (server: string): McpError.McpError =>
-  McpError.make(new McpError.ConnectionClosed({ by: "client", detail: "the server refused another call with status 401" }), server)
+  McpError.make(new McpError.ConnectionClosed({ by: "client", detail: "the server refused the credentials of another call" }), server)
 
 /** Whether a server is there, as it is whatever it answers; or why it cannot be used. */
 const ask = (client: Client, timeout: Duration.Duration): Effect.Effect<boolean | McpError.McpError> =>
@@ -346,7 +388,8 @@ const ask = (client: Client, timeout: Duration.Duration): Effect.Effect<boolean 
           ? error
           : error.reason._tag === "RemoteError" || error.reason._tag === "InvalidResponse" || error.reason._tag === "Unsupported"
     }),
-    Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.succeed(false) })
+    // A ping may wait for a user to log in.
+    Patience.timeoutOrElse({ duration: timeout, lastAsked: Patience.lastAskedOf(client), orElse: () => Effect.succeed(false) })
   )
 
 /** A connect that dies is a failure like any other to those who wait for it. */

@@ -33,7 +33,11 @@ export type Status = Data.TaggedEnum<{
     /** Why the connection was lost, or the last attempt failed. */
     readonly error: McpError
   }
-  /** The server wants credentials it was not given. Calls fail until it is resumed. */
+  /**
+   * The server wants credentials it was not given. Calls fail with `error`,
+   * whose reason tells where a login begins, if it is one that helps. Goes on
+   * when its token is in the `TokenStore`, or when it is resumed.
+   */
   NeedsAuthorization: { readonly error: McpError }
   /** It cannot be connected to. Calls fail at once until `next`; the first one after it tries again. */
   Failed: {

@@ -24,6 +24,8 @@ import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { type Link, type Receiver, Transport } from "../Transport.ts"
 import * as Endpoint from "./http/endpoint.ts"
 import type { ConnectionOptions } from "./http/HttpClients.ts"
+import type { Options as HttpOptions } from "./http/options.ts"
+import * as Upgrade from "./websocket/upgrade.ts"
 import * as WebSockets from "./websocket/WebSockets.ts"
 
 /** Which server, and how to treat it. */
@@ -32,6 +34,12 @@ export interface Options {
   readonly url: string | Redacted.Redacted<string>
   /** Sent with the upgrade. They cannot replace the handshake's own. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
+  /**
+   * What is done about an upgrade that is refused for want of authorization, as
+   * to the `https:` request that it is; see `Auth`. Needs a platform that tells
+   * why an upgrade is refused: Node's does, a constructor of WebSockets does not.
+   */
+  readonly decorate?: HttpOptions["decorate"]
   /** Certificates, as PEM. Default: what the platform trusts. */
   readonly tls?: ConnectionOptions["tls"] | undefined
   /**
@@ -84,8 +92,9 @@ const dial = Effect.fnUntraced(function*(
   options: Options,
   handlers: WebSockets.Handlers
 ): Effect.fn.Return<WebSockets.WebSocket, McpError.McpError, Scope.Scope> {
+  const upgrade = options.decorate === undefined ? service.open : Upgrade.decorated(service, options.decorate)
   const open = (protocols: ReadonlyArray<string>) =>
-    service.open({
+    upgrade({
       url: endpoint.url.href,
       shown: endpoint.shown,
       headers: endpoint.headers,
@@ -207,7 +216,8 @@ const start = Effect.fnUntraced(function*(
  * A transport to a server behind a WebSocket, which is opened for each link.
  *
  * Opening fails with `HttpStatus` when the upgrade is refused (401: it wants
- * authorization; 403: it does not allow it), with `Unreachable`, with
+ * authorization; 403: it does not allow it), with `NeedsAuthorization`,
+ * `Unauthorized` or `Forbidden` of what `decorate` does about it, with `Unreachable`, with
  * `InvalidConfig` for a URL, header or certificate that cannot be used, with
  * `InvalidResponse` when a required subprotocol is not agreed on, or with
  * `UnsupportedTransport` where the platform cannot do what is asked. If the

@@ -5,8 +5,10 @@ import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import type * as Scope from "effect/Scope"
 import * as Diagnostic from "../Diagnostic.ts"
 import * as McpError from "../McpError.ts"
-import type { Resolved, ResolvedHttp } from "../ServerConfig.ts"
+import type { Resolved, ResolvedHttp, ResolvedWebSocket } from "../ServerConfig.ts"
 import type { Binding } from "../Transport.ts"
+import * as Auth from "../auth/Auth.ts"
+import * as Entry from "../auth/entry.ts"
 import * as HttpClients from "./http/HttpClients.ts"
 import * as LegacySseTransport from "./LegacySseTransport.ts"
 import * as StdioTransport from "./StdioTransport.ts"
@@ -26,23 +28,51 @@ const loudly = (binding: Binding): Binding => ({
     })
 })
 
+/** What adds tokens to the requests of an entry that has none of its own. */
+const authorize = Effect.fnUntraced(function*(config: ResolvedHttp | ResolvedWebSocket) {
+  const options = Entry.optionsOf(config)
+  if (options === undefined) return { decorate: undefined, finish: (binding: Binding) => binding }
+  const { decorate, lastAsked } = yield* Auth.make(options)
+  const extension = Entry.extensionOf(config.auth)
+  return {
+    decorate,
+    finish: (binding: Binding): Binding => ({
+      ...binding,
+      lastAsked,
+      ...(extension === undefined ? {} : { extensions: [extension] })
+    })
+  }
+})
+
 const http = Effect.fnUntraced(function*(
   config: ResolvedHttp
 ): Effect.fn.Return<Binding, McpError.McpError, HttpClient.HttpClient | Scope.Scope> {
   const client = yield* HttpClients.get(config)
   const { headers, idleTimeout, maxMessageBytes, redirects, retry, socketPath, tls, transport, url } = config
-  const options = { url, headers, idleTimeout, maxMessageBytes, redirects, retry }
+  const provided = Effect.provideService(HttpClient.HttpClient, client)
+  const authorized = yield* provided(authorize(config))
+  const options = { url, headers, idleTimeout, maxMessageBytes, redirects, retry, decorate: authorized.decorate }
   const finish = (binding: Binding): Binding => {
     // Every socket has the same URL.
     const distinct = socketPath === undefined ? binding : { ...binding, endpoint: `unix:${socketPath}:${binding.endpoint}` }
-    return tls?.skipVerify === true ? loudly(distinct) : distinct
+    return authorized.finish(tls?.skipVerify === true ? loudly(distinct) : distinct)
   }
-  const provided = Effect.provideService(HttpClient.HttpClient, client)
   if (transport === "sse") return finish(yield* provided(LegacySseTransport.make(options)))
   const streamable = finish(yield* provided(StreamableHttpTransport.make(options)))
   return transport === "streamable-http"
     ? streamable
     : { ...streamable, fallback: finish(yield* provided(LegacySseTransport.make(options))) }
+})
+
+const webSocket = Effect.fnUntraced(function*(
+  config: ResolvedWebSocket
+): Effect.fn.Return<Binding, McpError.McpError, HttpClient.HttpClient | Scope.Scope> {
+  const { auth, tls } = config
+  // What gives tokens is reached as the server is.
+  const client = auth === undefined ? yield* HttpClient.HttpClient : yield* HttpClients.get(config)
+  const { decorate, finish } = yield* Effect.provideService(authorize(config), HttpClient.HttpClient, client)
+  const binding = yield* WebSocketTransport.make({ ...config, decorate })
+  return finish(tls?.skipVerify === true ? loudly(binding) : binding)
 })
 
 /**
@@ -64,10 +94,7 @@ export const fromConfig = (
     case "Http":
       return Effect.mapError(http(config), ({ reason }) => McpError.make(reason, name))
     case "WebSocket":
-      return Effect.map(
-        WebSocketTransport.make(config),
-        (binding) => config.tls?.skipVerify === true ? loudly(binding) : binding
-      )
+      return Effect.mapError(webSocket(config), ({ reason }) => McpError.make(reason, name))
     case "Socket":
       return SocketTransport.make(config)
   }

@@ -367,9 +367,9 @@ describe("ServerConfig.resolve", () => {
         shutdown: { stdin: Duration.millis(4) },
         maxMessageBytes: 5
       })
-      assert.deepStrictEqual(yield* resolve({ url: "ws://x" }), { _tag: "WebSocket", url: "ws://x", headers: {} })
+      assert.deepStrictEqual(yield* resolve({ url: "ws://x", auth: false }), { _tag: "WebSocket", url: "ws://x", headers: {} })
       const socket = { requireSubprotocol: true, compression: true, ping: false, maxMessageBytes: 3 } as const
-      assert.deepStrictEqual(yield* resolve({ url: "ws://x", ...socket, closeTimeout: 4 }), {
+      assert.deepStrictEqual(yield* resolve({ url: "ws://x", auth: false, ...socket, closeTimeout: 4 }), {
         _tag: "WebSocket",
         url: "ws://x",
         headers: {},
@@ -386,6 +386,7 @@ describe("ServerConfig.resolve", () => {
         _tag: "Http",
         url: "http://x",
         headers: {},
+        auth: { type: "authorization_code" },
         retry: { attempts: 1 },
         idleTimeout: Duration.millis(2),
         maxMessageBytes: 3,
@@ -395,6 +396,7 @@ describe("ServerConfig.resolve", () => {
         _tag: "Http",
         url: "http://x",
         headers: {},
+        auth: { type: "authorization_code" },
         transport: "sse"
       })
     }))

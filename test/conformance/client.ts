@@ -8,7 +8,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { Elicitation, McpClient, McpConfig, Roots, Sampling } from "../../src/index.ts"
+import { Authorize, Elicitation, McpClient, McpConfig, Roots, Sampling } from "../../src/index.ts"
 import * as NodeMcp from "../../src/node.ts"
 
 class Unexpected extends Data.TaggedError("Unexpected")<{ readonly message: string }> {}
@@ -24,18 +24,81 @@ const everything = Layer.mergeAll(
 )
 
 /** What the suite tells some scenarios. */
-const context = Effect.flatMap(
-  Config.String("MCP_CONFORMANCE_CONTEXT"),
-  Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct({
-    toolCalls: Schema.Array(Schema.Struct({
-      name: Schema.String,
-      arguments: Schema.Record(Schema.String, Schema.Json)
-    }))
-  })))
-)
+const context = <S extends Schema.Struct.Fields>(fields: S) =>
+  Effect.flatMap(
+    Config.String("MCP_CONFORMANCE_CONTEXT"),
+    Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct(fields)))
+  )
 
-const connect = Effect.fnUntraced(function*(url: string) {
-  const config = yield* McpConfig.fromValue({ mcpServers: { suite: { url } } })
+const toolCalls = {
+  toolCalls: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    arguments: Schema.Record(Schema.String, Schema.Json)
+  }))
+}
+
+/** A user who agrees at once, at servers that send the browser back at once. */
+const agreeing = Layer.succeed(Authorize.Authorize, {
+  begin: () =>
+    Effect.succeed({
+      redirectUri: "http://localhost:3000/callback",
+      ask: (url: URL) =>
+        Effect.tryPromise({
+          try: async () => new URL((await fetch(url, { redirect: "manual" })).headers.get("location") ?? ""),
+          catch: () => new Authorize.NotAuthorized({ detail: "the authorization server did not send the browser back" })
+        })
+    })
+})
+
+/** The `auth` of an entry for a scenario. */
+const authFor = Effect.fnUntraced(function*(name: string) {
+  const Texts = { client_id: Schema.String, client_secret: Schema.String }
+  switch (name) {
+    case "auth/pre-registration": {
+      const { client_id, client_secret } = yield* context(Texts)
+      return { clientId: client_id, clientSecret: client_secret }
+    }
+    case "auth/client-credentials-basic": {
+      const { client_id, client_secret } = yield* context(Texts)
+      return { type: "client_credentials", clientId: client_id, clientSecret: client_secret }
+    }
+    case "auth/client-credentials-jwt": {
+      const { client_id, private_key_pem, signing_algorithm } = yield* context({
+        client_id: Schema.String,
+        private_key_pem: Schema.String,
+        signing_algorithm: Schema.String
+      })
+      return { type: "client_credentials", clientId: client_id, privateKey: private_key_pem, algorithm: signing_algorithm }
+    }
+    case "auth/enterprise-managed-authorization": {
+      const told = yield* context({
+        ...Texts,
+        idp_client_id: Schema.String,
+        idp_id_token: Schema.String,
+        idp_token_endpoint: Schema.String
+      })
+      return {
+        type: "enterprise_managed",
+        clientId: told.client_id,
+        clientSecret: told.client_secret,
+        idp: { tokenEndpoint: told.idp_token_endpoint, clientId: told.idp_client_id, subjectToken: told.idp_id_token }
+      }
+    }
+    case "auth/wif-jwt-bearer": {
+      const { client_id, valid_jwt } = yield* context({ client_id: Schema.String, valid_jwt: Schema.String })
+      return { type: "workload_identity", clientId: client_id, assertion: valid_jwt }
+    }
+    case "auth/dpop":
+    case "auth/dpop-nonce":
+      return { dpop: true }
+    default:
+      return { clientMetadataUrl: "https://conformance-test.local/client-metadata.json" }
+  }
+})
+
+const connect = Effect.fnUntraced(function*(url: string, auth?: object) {
+  const entry = auth === undefined ? { url } : { url, auth }
+  const config = yield* McpConfig.fromValue({ mcpServers: { suite: entry } })
   return yield* McpClient.fromConfig(yield* McpConfig.get(config, "suite"))
 })
 
@@ -81,8 +144,8 @@ const scenario = Effect.fnUntraced(function*(name: string, url: string) {
     case "http-custom-headers": {
       const client = yield* connect(url)
       yield* client.listTools()
-      const { toolCalls } = yield* context
-      return yield* Effect.forEach(toolCalls, (call) => client.callToolOrFail(call.name, call.arguments))
+      const told = yield* context(toolCalls)
+      return yield* Effect.forEach(told.toolCalls, (call) => client.callToolOrFail(call.name, call.arguments))
     }
     case "http-invalid-tool-headers": {
       const client = yield* connect(url)
@@ -103,7 +166,7 @@ const scenario = Effect.fnUntraced(function*(name: string, url: string) {
     default: {
       // The scenarios of authorization are those of a client that wants to call a tool.
       if (!name.startsWith("auth/")) return yield* new Unexpected({ message: `No such scenario: ${name}` })
-      const client = yield* connect(url)
+      const client = yield* Effect.provide(connect(url, yield* authFor(name)), agreeing)
       yield* client.listTools()
       return yield* client.callToolOrFail("test-tool")
     }

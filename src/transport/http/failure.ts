@@ -79,3 +79,12 @@ export const fromError = (error: HttpClientError.HttpClientError, shown: string)
     }`
   })
 }
+
+/** Why a request has no answer: the platform's reason, or that of whoever decorated the client. */
+export type NoAnswer = McpError.Unreachable | McpError.Unauthorized | McpError.NeedsAuthorization | McpError.Forbidden
+
+const isDecorators = (reason: McpError.McpErrorReason): reason is NoAnswer =>
+  reason._tag === "Unauthorized" || reason._tag === "NeedsAuthorization" || reason._tag === "Forbidden"
+
+export const noAnswer = (error: HttpClientError.HttpClientError, shown: string): NoAnswer =>
+  McpError.isMcpError(error.cause) && isDecorators(error.cause.reason) ? error.cause.reason : fromError(error, shown)

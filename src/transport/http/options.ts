@@ -1,5 +1,7 @@
 /** What every transport over HTTP can be told. */
 import type * as Duration from "effect/Duration"
+import type { HttpClient } from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
 import type * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
 import type { McpErrorReason } from "../../McpError.ts"
@@ -28,6 +30,11 @@ export interface Options {
   readonly url: string | Redacted.Redacted<string>
   /** Sent with every request to the origin of `url`, and to no other. They cannot replace the protocol's own headers. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
+  /**
+   * Changes the client that requests are made with, such as to add authorization
+   * (see `Auth`). An `McpError` that is the cause of a failure is told as it is.
+   */
+  readonly decorate?: (<R>(client: HttpClient.With<HttpClientError, R>) => HttpClient.With<HttpClientError, R>) | undefined
   /** Longest body or event, in bytes; one that is longer fails its request with `MessageTooLarge`. Default 64 MiB. */
   readonly maxMessageBytes?: number | undefined
   /**

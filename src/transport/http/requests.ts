@@ -30,12 +30,12 @@ export interface Request {
 /**
  * An answer of whatever status, its body not yet read, as long as the scope is
  * open: closing it, or interruption, aborts the request and the server sees its
- * stream closed. Fails with `Unreachable`, and with `HttpStatus` for a redirect
- * that is not followed.
+ * stream closed. Fails with `Unreachable`, with what a decorated client fails
+ * with, and with `HttpStatus` for a redirect that is not followed.
  */
 export type Send = (
   request: Request
-) => Effect.Effect<HttpClientResponse, McpError.Unreachable | McpError.HttpStatus, Scope.Scope>
+) => Effect.Effect<HttpClientResponse, McpError.HttpStatus | Failure.NoAnswer, Scope.Scope>
 
 const maxRedirects = 5
 
@@ -43,9 +43,10 @@ const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includ
 
 export const make = Effect.fnUntraced(function*(
   endpoint: Endpoint.Endpoint,
-  options: Pick<Options, "redirects">
+  options: Pick<Options, "decorate" | "redirects">
 ): Effect.fn.Return<Send, never, HttpClient.HttpClient> {
-  const client = HttpClient.withScope(yield* HttpClient.HttpClient)
+  const scoped = HttpClient.withScope(yield* HttpClient.HttpClient)
+  const client = options.decorate?.(scoped) ?? scoped
   const init = yield* Effect.serviceOption(FetchHttpClient.RequestInit)
   const redirects = options.redirects === "none" ? 0 : maxRedirects
 
@@ -53,7 +54,7 @@ export const make = Effect.fnUntraced(function*(
     request: Request,
     url: URL,
     left: number
-  ): Effect.Effect<HttpClientResponse, McpError.Unreachable | McpError.HttpStatus, Scope.Scope> =>
+  ): Effect.Effect<HttpClientResponse, McpError.HttpStatus | Failure.NoAnswer, Scope.Scope> =>
     Effect.gen(function*() {
       const shown = Endpoint.shown(url)
       request.onStart?.()
@@ -62,7 +63,7 @@ export const make = Effect.fnUntraced(function*(
           headers: { ...(url.origin === endpoint.url.origin ? endpoint.headers : {}), ...request.headers },
           body: request.body === undefined ? HttpBody.empty : HttpBody.uint8Array(request.body, "application/json")
         })
-      ).pipe(Effect.mapError((error) => Failure.fromError(error, shown)))
+      ).pipe(Effect.mapError((error) => Failure.noAnswer(error, shown)))
       if (!isRedirect(response.status)) return response
 
       const location = URL.parse(response.headers.location ?? "", url.href)

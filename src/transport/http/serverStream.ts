@@ -4,6 +4,7 @@ import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import type * as Scope from "effect/Scope"
 import type * as McpError from "../../McpError.ts"
 import * as Body from "./body.ts"
+import type { NoAnswer } from "./failure.ts"
 import type * as Sse from "./sse.ts"
 
 /** Where an event stream is taken up again (L-40). */
@@ -24,7 +25,7 @@ export const backoff = (attempts: number): number => Math.min(1_000 * 1.5 ** att
 export interface Options {
   readonly open: (
     lastEventId: string | undefined
-  ) => Effect.Effect<HttpClientResponse, McpError.HttpStatus | McpError.Unreachable, Scope.Scope>
+  ) => Effect.Effect<HttpClientResponse, McpError.HttpStatus | NoAnswer, Scope.Scope>
   readonly read: (
     response: HttpClientResponse,
     position: Position

@@ -45,6 +45,8 @@ export interface Handlers {
   readonly onWritten: (bytes: number) => void
   /** Once, and only of a socket that was open: nothing comes after it. */
   readonly onClose: (reason: McpError.McpErrorReason) => void
+  /** The headers of the answer that refuses the upgrade, before opening fails with its `HttpStatus`; where the platform tells them. */
+  readonly onRefused?: (headers: Readonly<Record<string, string>>) => void
 }
 
 /** An open WebSocket. Nothing here waits or throws. */

@@ -36,6 +36,10 @@ const bodyOf = (response: IncomingMessage): Effect.Effect<string> => {
   )
 }
 
+/** Names in lower case; those that came several times as one. */
+const headersOf = ({ headersDistinct }: IncomingMessage): Record<string, string> =>
+  Object.fromEntries(Object.entries(headersDistinct).map(([name, values = []]) => [name, values.join(", ")]))
+
 const refusal = Effect.fnUntraced(function*(response: IncomingMessage, shown: string) {
   const body = yield* bodyOf(response)
   const retryAfterMillis = Failure.retryAfter(response.headers["retry-after"], yield* Clock.currentTimeMillis)
@@ -149,7 +153,10 @@ export const service: WebSockets.Service = {
         // Nothing can be answered any more. `ws` would wait until all that is unsent was read.
         response.socket.once("end", () => ws.terminate())
       })
-      ws.on("unexpected-response", (_request, response) => resume(refusal(response, shown)))
+      ws.on("unexpected-response", (_request, response) => {
+        handlers.onRefused?.(headersOf(response))
+        resume(refusal(response, shown))
+      })
       ws.on("error", (error) => {
         resume(Effect.fail(unreachable(error, shown)))
         end(broken(error, maxPayload))

@@ -1,0 +1,149 @@
+/**
+ * Where tokens and registrations are kept: by default in the memory of the
+ * process. Over any `KeyValueStore`, and shared by several programs where it
+ * has a lock that they share.
+ */
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { Binding, Credential, isSpent, isUnchanged, Registration } from "./Credential.ts"
+
+/** Whose token it is, and for what. */
+export interface Key {
+  readonly issuer: string
+  readonly resource: string
+  /** On whose behalf; one program may speak for several. */
+  readonly principal: string
+}
+
+type StoreError = KeyValueStore.KeyValueStoreError
+
+/** Keeps values of one kind. */
+interface Shelf<A> {
+  readonly get: (key: string) => Effect.Effect<A | undefined, StoreError>
+  readonly set: (key: string, value: A | undefined) => Effect.Effect<void, StoreError>
+}
+
+export interface TokenStore {
+  readonly get: (key: Key) => Effect.Effect<Credential | undefined, StoreError>
+  /**
+   * Works on a credential while nobody else does, in this process or in another
+   * one that shares the store. The credential is read when it is this one's
+   * turn; `save` writes at once, and `undefined` removes. Should it have changed
+   * all the same, as after a machine has slept over its turn, nothing is written,
+   * unless all that has changed is that its refresh token was found spent.
+   */
+  readonly modify: <A, E, R>(
+    key: Key,
+    work: (
+      current: Credential | undefined,
+      save: (next: Credential | undefined) => Effect.Effect<void, StoreError>
+    ) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | StoreError, R>
+  /** By issuer, as no client is presented to another one: the latest, and with its id each. */
+  readonly registrations: Shelf<Registration>
+  /** By server and principal. */
+  readonly bindings: Shelf<Binding>
+  /** Begins to listen when it is called, and ends with the next change that is made through this store. */
+  readonly changes: () => Effect.Effect<void>
+}
+
+/** The store in use. */
+export const TokenStore: Context.Reference<TokenStore> = Context.Reference("mcp-connect/TokenStore", {
+  defaultValue: () => memory()
+})
+
+/** A key for texts that may hold anything. */
+export const keyOf = (...parts: ReadonlyArray<string>): string => JSON.stringify(parts)
+
+/** Waits until nobody else holds the name, and holds it until the scope closes. */
+export type Lock = (name: string) => Effect.Effect<void, StoreError, Scope.Scope>
+
+/** A lock among the fibers of this process. */
+export const makeLock = (): Lock => {
+  // As many as there are credentials.
+  const locks = new Map<string, Semaphore.Semaphore>()
+  return (name) =>
+    Effect.suspend(() => {
+      const known = locks.get(name)
+      const lock = known ?? Semaphore.makeUnsafe(1)
+      if (known === undefined) locks.set(name, lock)
+      return Effect.asVoid(Effect.acquireRelease(lock.take(1), () => lock.release(1), { interruptible: true }))
+    })
+}
+
+/** A store over what keeps texts. What cannot be read back counts as absent. */
+export const make = (store: KeyValueStore.KeyValueStore, lock: Lock = makeLock()): TokenStore => {
+  let change = Deferred.makeUnsafe<void>()
+  const changed = Effect.sync(() => {
+    const told = change
+    change = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(told, Effect.void)
+  })
+  const shelf = <S extends Schema.Codec<unknown, unknown>>(name: string, schema: S): Shelf<S["Type"]> => {
+    const json = Schema.fromJsonString(schema)
+    const decode = Schema.decodeUnknownOption(json)
+    const encode = Schema.encodeSync(json)
+    return {
+      get: (key) =>
+        Effect.map(store.get(keyOf(name, key)), (text) => text === undefined ? undefined : Option.getOrUndefined(decode(text))),
+      set: (key, value) =>
+        Effect.suspend(() => value === undefined ? store.remove(keyOf(name, key)) : store.set(keyOf(name, key), encode(value))).pipe(
+          Effect.andThen(changed)
+        )
+    }
+  }
+  const credentials = shelf("credential", Credential)
+  const nameOf = ({ issuer, principal, resource }: Key) => keyOf(issuer, resource, principal)
+  return {
+    get: (key) => credentials.get(nameOf(key)),
+    modify: (key, work) => {
+      const name = nameOf(key)
+      return Effect.scoped(Effect.andThen(
+        lock(name),
+        Effect.flatMap(credentials.get(name), (current) => {
+          let seen = current
+          const write = (next: Credential | undefined) =>
+            Effect.tap(credentials.set(name, next), () =>
+              Effect.sync(() => {
+                seen = next
+              }))
+          // Who found the refresh token spent knows less than the one that has spent it.
+          const save = (next: Credential | undefined) =>
+            Effect.flatMap(credentials.get(name), (now) => isUnchanged(now, seen) || isSpent(now, seen) ? write(next) : Effect.void)
+          return work(current, (next) => Effect.uninterruptible(save(next)))
+        })
+      ))
+    },
+    registrations: shelf("registration", Registration),
+    bindings: shelf("binding", Binding),
+    changes: () => Deferred.await(change)
+  }
+}
+
+const memory = (): TokenStore => {
+  const values = new Map<string, string>()
+  return make(KeyValueStore.makeStringOnly({
+    get: (key) => Effect.sync(() => values.get(key)),
+    set: (key, value) => Effect.sync(() => values.set(key, value)),
+    remove: (key) => Effect.sync(() => values.delete(key)),
+    clear: Effect.sync(() => values.clear()),
+    size: Effect.sync(() => values.size),
+    keys: Effect.sync(() => [...values.keys()])
+  }))
+}
+
+/** A store of its own in memory, that ends with the layer. */
+export const layerMemory: Layer.Layer<never> = Layer.effect(TokenStore, Effect.sync(memory))
+
+/** A store over the `KeyValueStore` of the context, for one process at a time. */
+export const layer: Layer.Layer<never, never, KeyValueStore.KeyValueStore> = Layer.effect(
+  TokenStore,
+  Effect.map(KeyValueStore.KeyValueStore, (store) => make(store))
+)

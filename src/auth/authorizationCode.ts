@@ -1,0 +1,106 @@
+/** Asking a user, by way of their browser: RFC 6749 with PKCE, `resource` and `iss` (A-40 … A-55). */
+import * as Effect from "effect/Effect"
+import * as oauth from "oauth4webapi"
+import type * as ClientAuth from "./clientAuth.ts"
+import type { Credential } from "./Credential.ts"
+import type * as Dpop from "./dpop.ts"
+import { Problem, quoted } from "./Problem.ts"
+import * as Random from "./random.ts"
+import * as Scopes from "./scopes.ts"
+import * as TokenEndpoint from "./tokenEndpoint.ts"
+import * as Urls from "./urls.ts"
+import * as Wire from "./wire.ts"
+
+export interface Ask<E> {
+  readonly client: ClientAuth.Client
+  readonly redirectUri: string
+  readonly scopes: Scopes.Scopes
+  readonly resource: string
+  readonly dpopKey: Dpop.Key | undefined
+  /** Leads the user to the URL and gives what the browser was sent back to. */
+  readonly visit: (url: URL, state: string) => Effect.Effect<URL, E>
+}
+
+const problem = (detail: string) => new Problem({ stage: "authorization", detail })
+
+/** Where the user goes. */
+const location = Effect.fnUntraced(function*(
+  { metadata, wire }: TokenEndpoint.Endpoint,
+  { client, redirectUri, resource, scopes }: Omit<Ask<never>, "visit">,
+  { state, verifier }: { readonly state: string; readonly verifier: string }
+): Effect.fn.Return<URL, Problem> {
+  const { authorization_endpoint: endpoint, code_challenge_methods_supported: methods, issuer } = metadata
+  if (endpoint === undefined) return yield* problem(`${quoted(issuer)} has no authorization endpoint`)
+  // Without a word on PKCE it may be ignored, and codes be stolen (A-24).
+  if (methods?.includes("S256") !== true) return yield* problem(`${quoted(issuer)} does not say that it supports PKCE with S256`)
+  const url = Urls.check(endpoint, wire.policy)
+  if (typeof url === "string") return yield* problem(`the authorization endpoint: ${url}`)
+  const challenge = yield* Wire.attempt("authorization", () => oauth.calculatePKCECodeChallenge(verifier))
+  const scope = Scopes.format(scopes)
+  const parameters = {
+    response_type: "code",
+    client_id: client.id,
+    redirect_uri: redirectUri,
+    code_challenge: challenge,
+    code_challenge_method: "S256",
+    state,
+    resource,
+    ...(scope === undefined ? {} : { scope }),
+    // OpenID Connect gives refresh tokens for offline access only to those who ask again.
+    ...(scopes.has("offline_access") ? { prompt: "consent" } : {})
+  }
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  return url
+})
+
+/** What the authorization server says, once it is known to be the one that says it (A-50 … A-52). */
+const validate = (
+  metadata: TokenEndpoint.Endpoint["metadata"],
+  client: ClientAuth.Client,
+  callback: URL,
+  state: string
+): Effect.Effect<URLSearchParams, Problem> =>
+  Effect.try({
+    try: () =>
+      oauth.validateAuthResponse(
+        {
+          issuer: metadata.issuer,
+          authorization_response_iss_parameter_supported: metadata.authorization_response_iss_parameter_supported ?? false
+        },
+        { client_id: client.id },
+        callback,
+        state
+      ),
+    catch: (error) =>
+      error instanceof oauth.AuthorizationResponseError
+        ? new Problem({
+          stage: "authorization",
+          code: quoted(error.error),
+          detail: `${quoted(error.error)}${error.error_description === undefined ? "" : `: ${quoted(error.error_description)}`}`
+        })
+        // Whose words these are is not known.
+        : problem(
+          error instanceof oauth.OperationProcessingError
+            ? `the answer is not from where the user was sent, or not to this question: ${quoted(error.message)}`
+            : "the answer cannot be read"
+        )
+  })
+
+/** A token, if the user agrees. */
+export const run = Effect.fnUntraced(function*<E>(
+  endpoint: TokenEndpoint.Endpoint,
+  ask: Ask<E>
+): Effect.fn.Return<Credential, Problem | E> {
+  const secrets = { state: yield* Random.secret, verifier: yield* Random.secret }
+  const url = yield* location(endpoint, ask, secrets)
+  const callback = yield* ask.visit(url, secrets.state)
+  const parameters = yield* validate(endpoint.metadata, ask.client, callback, secrets.state)
+  const code = parameters.get("code")
+  if (code === null || code === "") return yield* problem("the answer has no code")
+  return yield* TokenEndpoint.credential(endpoint, {
+    type: "authorization_code",
+    parameters: { code, redirect_uri: ask.redirectUri, code_verifier: secrets.verifier, resource: ask.resource },
+    client: ask.client,
+    dpopKey: ask.dpopKey
+  }, ask.scopes)
+})

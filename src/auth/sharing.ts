@@ -1,0 +1,63 @@
+/** What all who authorize alike have in common in this process: one refresh or one login at a time, and one user. */
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import type * as Scope from "effect/Scope"
+import type { McpErrorReason } from "../McpError.ts"
+import * as Asking from "./asking.ts"
+import { Authorize } from "./Authorize.ts"
+import { Grant } from "./Grant.ts"
+import * as SingleFlight from "./singleFlight.ts"
+import type * as Source from "./source.ts"
+import type { TokenStore } from "./TokenStore.ts"
+
+export interface Shared {
+  readonly asking: Asking.Asking
+  readonly flight: SingleFlight.SingleFlight<Source.Outcome, McpErrorReason>
+  /** Apart, as what comes of it means something else: who is refused needs more than this tries. */
+  readonly renewal: SingleFlight.SingleFlight<Source.Outcome, McpErrorReason>
+}
+
+interface Entry {
+  readonly alike: object
+  readonly shared: Shared
+  users: number
+}
+
+const known = new WeakMap<TokenStore, Array<Entry>>()
+
+/**
+ * Joins those with the same store, server, options and `Authorize`, for as long
+ * as the scope is open. Whoever came first may leave first.
+ */
+export const join = Effect.fnUntraced(function*(
+  store: TokenStore,
+  server: URL,
+  options: Source.Options
+): Effect.fn.Return<Shared, never, Scope.Scope> {
+  const alike = {
+    server: server.href,
+    grant: options.grant ?? Grant.AuthorizationCode({}),
+    scopes: [...options.scopes ?? []],
+    principal: options.principal ?? "",
+    issuer: options.issuer,
+    dpop: options.dpop,
+    allowPrivateNetwork: options.allowPrivateNetwork ?? false,
+    authorize: yield* Authorize
+  }
+  const asking = yield* Asking.make
+  const enter = Effect.sync(() => {
+    const entries = known.get(store) ?? []
+    known.set(store, entries)
+    const found = entries.find((entry) => Equal.equals(entry.alike, alike))
+    const entry = found ?? { alike, shared: { asking, flight: SingleFlight.make(), renewal: SingleFlight.make() }, users: 0 }
+    if (found === undefined) entries.push(entry)
+    entry.users += 1
+    return { entries, entry }
+  })
+  const { entry } = yield* Effect.acquireRelease(enter, ({ entries, entry }) =>
+    Effect.sync(() => {
+      entry.users -= 1
+      if (entry.users === 0) entries.splice(entries.indexOf(entry), 1)
+    }))
+  return entry.shared
+})

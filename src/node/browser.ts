@@ -1,0 +1,57 @@
+/** Logins with the browser of this machine. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { spawn } from "node:child_process"
+import { createServer } from "node:http"
+import { Authorize, NotAuthorized } from "../auth/Authorize.ts"
+import * as Loopback from "../auth/loopback.ts"
+
+/** The system's own way to show a page, as a program and its arguments: a URL is a stranger's text and no shell sees it. */
+const opener = (url: string): readonly [command: string, args: ReadonlyArray<string>] => {
+  switch (process.platform) {
+    case "darwin":
+      return ["open", [url]]
+    case "win32":
+      return ["rundll32", ["url.dll,FileProtocolHandler", url]]
+    default:
+      return ["xdg-open", [url]]
+  }
+}
+
+/** Shows a page in the browser of this machine. */
+export const open = ({ href }: URL): Effect.Effect<void, NotAuthorized> =>
+  Effect.callback((resume) => {
+    const [command, args] = opener(href)
+    // Lives on without this program, and says nothing on its terminal.
+    const child = spawn(command, args, { stdio: "ignore", detached: true })
+    child.once("spawn", () => resume(Effect.void))
+    child.once("error", () => resume(Effect.fail(new NotAuthorized({ detail: `no browser can be opened: ${command} cannot be started` }))))
+    child.unref()
+  })
+
+const listenOnLoopback: Loopback.Options["listen"] = Effect.fnUntraced(function*(port) {
+  const NodeHttpServer = yield* Effect.promise(() => import("@effect/platform-node/NodeHttpServer"))
+  const server = createServer()
+  const listening = yield* NodeHttpServer.make(() => server, { port, host: "127.0.0.1" }).pipe(
+    Effect.mapError(() => new NotAuthorized({ detail: `port ${port} of this machine cannot be listened at` }))
+  )
+  // Browsers hold connections in reserve; the page they were sent is away by then.
+  const closeAll = Effect.delay(Effect.sync(() => server.closeAllConnections()), "500 millis")
+  yield* Effect.addFinalizer(() => Effect.forkDetach(closeAll))
+  return listening
+})
+
+/**
+ * Users log in with the browser of this machine, which is then sent back to a
+ * server on loopback: at a port of its own choice, or the one of `redirectUri`
+ * in the `auth` of an entry.
+ *
+ * @param options.open shows the page in another way than the system's
+ * @param options.timeout how long a user may take; default 5 minutes
+ *
+ * ```ts
+ * const platform = Layer.merge(NodeMcp.layer, NodeMcp.layerBrowser())
+ * ```
+ */
+export const layerBrowser = (options: Partial<Omit<Loopback.Options, "listen">> = {}): Layer.Layer<never> =>
+  Layer.succeed(Authorize, Loopback.make({ open, ...options, listen: listenOnLoopback }))

@@ -1,0 +1,117 @@
+/** The token on what is no plain request: upgrades to WebSockets, and the streams of HTTP+SSE; real sockets on both sides. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Authorize } from "../../src/auth/Authorize.ts"
+import * as TokenStore from "../../src/auth/TokenStore.ts"
+import * as McpClient from "../../src/McpClient.ts"
+import * as McpConfig from "../../src/McpConfig.ts"
+import * as NodeMcp from "../../src/node.ts"
+import * as Protected from "../support/protectedServer.ts"
+import { serveRaw } from "../support/wsServer.ts"
+
+/** A user who goes where they are sent. */
+const agreeing = Layer.succeed(Authorize, {
+  begin: () =>
+    Effect.succeed({
+      redirectUri: "http://127.0.0.1:4000/callback",
+      ask: (url: URL) =>
+        Effect.promise(async () => new URL((await fetch(url, { redirect: "manual" })).headers.get("location") ?? ""))
+    })
+})
+
+const connect = Effect.fnUntraced(function*(entry: object) {
+  const config = yield* McpConfig.fromValue({ mcpServers: { peer: entry } })
+  return yield* McpClient.fromConfig(yield* McpConfig.get(config, "peer"))
+})
+
+const run = <A, E>(effect: Effect.Effect<A, E, Layer.Success<typeof NodeMcp.layer> | import("effect/Scope").Scope>) =>
+  effect.pipe(Effect.scoped, Effect.provide(Layer.mergeAll(TokenStore.layerMemory, NodeMcp.layer)))
+
+const hello = (client: McpClient.McpClient["Service"]) =>
+  Effect.map(client.callToolOrFail("hello"), ({ content }) => content.map((part) => part.type === "text" ? part.text : "").join(""))
+
+describe("a WebSocket", () => {
+  const socketOf = ({ origin }: Protected.Protected) => `${origin.replace("http", "ws")}/ws`
+
+  it.live("that wants a token says so where nobody logs in", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const { reason } = yield* Effect.flip(connect({ url: socketOf(peer) }))
+      assert.strictEqual(reason._tag, "NeedsAuthorization")
+      assert.deepStrictEqual(peer.requests, ["GET /ws refused"])
+    })))
+
+  it.live("is opened again with the token that its server wants", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const client = yield* Effect.provide(connect({ url: socketOf(peer) }), agreeing)
+      assert.strictEqual(yield* hello(client), "hello")
+      assert.deepStrictEqual(peer.requests.slice(0, 2), ["GET /ws refused", "GET /ws"])
+      assert.deepStrictEqual(peer.grants, ["authorization_code"])
+    })))
+
+  it.live("has the token that is kept, and a new one when that is refused", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      yield* Effect.scoped(Effect.provide(connect({ url: socketOf(peer) }), agreeing))
+      yield* Effect.scoped(connect({ url: socketOf(peer) }))
+      peer.expire()
+      assert.strictEqual(yield* hello(yield* connect({ url: socketOf(peer) })), "hello")
+      assert.deepStrictEqual(peer.grants, ["authorization_code", "refresh_token"])
+    })))
+
+  it.live("with a header, a bearer token or auth switched off gets none, and shows the server's own refusal", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      for (const fixed of [{ headers: { Authorization: "Bearer mine" } }, { auth: false }, { headers: { "X-API-Key": "mine" } }]) {
+        const { reason } = yield* Effect.flip(Effect.provide(connect({ url: socketOf(peer), ...fixed }), agreeing))
+        assert.deepInclude(reason, { _tag: "HttpStatus", status: 401, body: "no" })
+      }
+      assert.deepStrictEqual(peer.grants, [])
+    })))
+
+  it.live("whose server has nothing of OAuth keeps its own refusal", () =>
+    run(Effect.gen(function*() {
+      const { port } = yield* serveRaw((socket) => {
+        socket.once("data", (data) => {
+          const upgrade = data.toString().startsWith("GET /mcp")
+          socket.end(`HTTP/1.1 ${upgrade ? "401 Unauthorized" : "404 Not Found"}\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope`)
+        })
+      })
+      const { reason } = yield* Effect.flip(Effect.provide(connect({ url: `ws://127.0.0.1:${port}/mcp` }), agreeing))
+      assert.deepInclude(reason, { _tag: "HttpStatus", status: 401, body: "nope" })
+    })))
+
+  it.live("that refuses every token is not asked for ever", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const url = socketOf(peer)
+      const refused = yield* Effect.flip(Effect.provide(
+        Effect.gen(function*() {
+          yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sync(peer.expire), Effect.yieldNow)))
+          return yield* connect({ url })
+        }),
+        agreeing
+      ))
+      assert.strictEqual(refused.reason._tag, "Unauthorized")
+      assert.isAtMost(peer.requests.length, 4)
+    })))
+})
+
+describe("HTTP+SSE", () => {
+  it.live("has the token on its stream and on every message, and goes on with the next one", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const entry = { type: "sse", url: `${peer.origin}/sse` }
+      const client = yield* Effect.provide(connect(entry), agreeing)
+      assert.strictEqual(yield* hello(client), "hello")
+      peer.expire()
+      assert.deepStrictEqual(yield* Effect.all([hello(client), hello(client), hello(client)], { concurrency: "unbounded" }), ["hello", "hello", "hello"])
+      assert.deepStrictEqual(peer.grants, ["authorization_code", "refresh_token"])
+      const refused = peer.requests.filter((request) => request.endsWith("refused"))
+      assert.deepStrictEqual(refused.slice(0, 1), ["GET /sse refused"])
+      assert.deepStrictEqual(new Set(refused.slice(1)), new Set(["POST /messages refused"]))
+      assert.isAbove(peer.requests.filter((request) => request === "POST /messages").length, 4)
+    })))
+})
