@@ -10,6 +10,7 @@ import { renderPath } from "../protocol/schema/Decoder.ts"
 import * as Elicit from "./elicit.ts"
 import * as Exit from "./exit.ts"
 import * as Flags from "./flags.ts"
+import * as Login from "./login.ts"
 import { Screen } from "./screen.ts"
 
 /** Servers started at a time. */
@@ -65,16 +66,16 @@ export const client = Effect.fnUntraced(function*(entry: McpConfig.Entry) {
 })
 
 /**
- * Connects to the server of that name. With `interactive`, it may ask the
- * person at the terminal, where there is one; otherwise the server is told that
- * nobody can be asked.
+ * Connects to the server of that name. Where there is a person at the terminal,
+ * they log in if the server wants it; with `interactive`, it may ask them more,
+ * otherwise it is told that nobody can be asked.
  */
 export const server = Effect.fnUntraced(function*(name: string, options?: { readonly interactive?: boolean }) {
   const entry = yield* McpConfig.get(yield* config, name)
   if (entry.config.disabled === true) return yield* Exit.usage(`The server "${name}" is disabled in ${entry.source}`)
   const { isInteractive, status } = yield* Screen
   yield* status(`connecting to ${name}`)
-  const connecting = client(entry)
+  const connecting = isInteractive ? Effect.provide(client(entry), Login.browser()) : client(entry)
   return yield* (options?.interactive === true && isInteractive ? Effect.provide(connecting, Elicit.layer) : connecting).pipe(
     Effect.mapError((error) => Exit.fromMcpError(error, "unreachable")),
     Effect.ensuring(status(""))

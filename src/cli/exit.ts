@@ -4,6 +4,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as McpError from "../McpError.ts"
+import * as Login from "./advice.ts"
 
 /** Every exit code and when it is used. */
 export const codes = {
@@ -11,6 +12,7 @@ export const codes = {
   failed: { code: 1, meaning: "a tool or a server answered with a failure" },
   usage: { code: 2, meaning: "the command line or the config is wrong" },
   unreachable: { code: 3, meaning: "a server that is needed could not be reached" },
+  unauthorized: { code: 4, meaning: "a server wants a login, or it was not given" },
   interrupted: { code: 130, meaning: "interrupted, by Ctrl-C or SIGTERM" },
   unread: { code: 141, meaning: "whoever read the output is gone, as with head" }
 } as const
@@ -25,6 +27,10 @@ export class Failure extends Data.TaggedError("Failure")<{ readonly reason: Reas
 /** The command line or the config is wrong. */
 export const usage = (message: string): Failure => new Failure({ reason: "usage", message })
 
+/** The message, and the command that helps, if one does. */
+export const withAdvice = (error: McpError.McpError): string =>
+  Login.wouldHelp(error) && error.server !== undefined ? `${error.message}; log in with: ${Login.command(error.server)}` : error.message
+
 const ofConfig: ReadonlySet<McpError.McpErrorReason["_tag"]> = new Set([
   "InvalidConfig",
   "ConfigUnreadable",
@@ -32,9 +38,14 @@ const ofConfig: ReadonlySet<McpError.McpErrorReason["_tag"]> = new Set([
   "UnknownServer"
 ])
 
-/** What an error of the library comes to; `otherwise` where it is not about the config. */
-export const fromMcpError = ({ message, reason }: McpError.McpError, otherwise: Reason): Failure =>
-  new Failure({ reason: ofConfig.has(reason._tag) ? "usage" : otherwise, message })
+const ofAuthorization: ReadonlySet<McpError.McpErrorReason["_tag"]> = new Set(["NeedsAuthorization", "Unauthorized"])
+
+/** What an error of the library comes to; `otherwise` where it is about neither the config nor a login. */
+export const fromMcpError = (error: McpError.McpError, otherwise: Reason): Failure => {
+  const { _tag } = error.reason
+  const reason = ofConfig.has(_tag) ? "usage" : ofAuthorization.has(_tag) ? "unauthorized" : otherwise
+  return new Failure({ reason, message: withAdvice(error) })
+}
 
 /** What anything a command can fail with comes to. */
 const fromUnknown = (error: unknown): Failure => {

@@ -32,7 +32,7 @@ const fromAll = Effect.fnUntraced(function*<A>(list: List<A>) {
       Effect.flatMap(list),
       Effect.scoped,
       Effect.map((items) => items.map((item): Listed<A> => ({ server: entry.name, item }))),
-      Effect.tapError((error) => Effect.logError(error.message)),
+      Effect.tapError((error) => Effect.logError(Exit.withAdvice(error))),
       Effect.mapError(() => entry),
       Effect.result
     ), { concurrency: Connect.concurrency })

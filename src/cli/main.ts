@@ -16,6 +16,7 @@ import { call } from "./commands/call.ts"
 import { check } from "./commands/check.ts"
 import { config } from "./commands/config.ts"
 import { demo } from "./commands/demo.ts"
+import { login, logout } from "./commands/login.ts"
 import { prompt } from "./commands/prompt.ts"
 import { prompts } from "./commands/prompts.ts"
 import { read } from "./commands/read.ts"
@@ -24,9 +25,11 @@ import { resources } from "./commands/resources.ts"
 import { serve } from "./commands/serve.ts"
 import { tools } from "./commands/tools.ts"
 import { watch } from "./commands/watch.ts"
+import { whoami } from "./commands/whoami.ts"
 import * as Exit from "./exit.ts"
 import * as Flags from "./flags.ts"
 import * as Screen from "./screen.ts"
+import * as Tokens from "./tokens.ts"
 
 const { version }: { readonly version: string } = createRequire(import.meta.url)("../../package.json")
 
@@ -36,7 +39,7 @@ const command = Command.make("mcp-connect").pipe(
   Command.withDescription(
     ["Connect to the MCP servers of a config file, see what they have, and use it.", "", "  Exit codes:", ...exitCodes].join("\n")
   ),
-  Command.withSubcommands([check, tools, call, resources, read, prompts, prompt, config, watch, record, serve, demo]),
+  Command.withSubcommands([check, tools, call, resources, read, prompts, prompt, config, watch, record, serve, login, logout, whoami, demo]),
   Command.withGlobalFlags(Flags.all)
 )
 
@@ -61,6 +64,7 @@ const terminal = Layer.effect(
 
 const services = Layer.mergeAll(
   NodeMcp.layer,
+  Tokens.layer.pipe(Layer.provide(NodeMcp.layer)),
   NodeStdio.layer,
   terminal,
   Screen.layer,

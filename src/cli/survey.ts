@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import type { McpClient } from "../McpClient.ts"
 import type * as McpConfig from "../McpConfig.ts"
 import * as McpError from "../McpError.ts"
+import * as Login from "./advice.ts"
 import type { Style } from "./style.ts"
 import type { Column, Row } from "./table.ts"
 import { millis } from "./text.ts"
@@ -83,7 +84,10 @@ export const row = (outcome: Outcome, style: Style): Row => {
     }
     case "Down":
       return {
-        cells: [...beginning, outcome.error.reason.message],
+        cells: [
+          ...beginning,
+          Login.wouldHelp(outcome.error) ? `needs a login: ${Login.command(outcome.entry.name)}` : outcome.error.reason.message
+        ],
         style: isRequired(outcome) ? style.red : style.yellow
       }
     case "Disabled":

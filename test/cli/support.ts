@@ -50,6 +50,8 @@ export interface Options {
   readonly env?: Record<string, string>
   /** What is on its stdin; nothing by default. */
   readonly input?: string
+  /** `open`: whoever is told of its output writes and ends it. */
+  readonly stdin?: "open"
   /** Called with everything it wrote so far, whenever there is more. */
   readonly onOutput?: (output: Ended, command: ChildProcess) => void
 }
@@ -65,7 +67,7 @@ const run = (file: string, args: ReadonlyArray<string>, options: Options) =>
     })
     const output = { code: null as number | null, stdout: "", stderr: "" }
     command.stdin.on("error", () => {})
-    command.stdin.end(options.input)
+    if (options.stdin !== "open") command.stdin.end(options.input)
     for (const stream of ["stdout", "stderr"] as const) {
       command[stream].setEncoding("utf8").on("data", (text: string) => {
         output[stream] += text

@@ -48,7 +48,7 @@ const once = Effect.fnUntraced(function*() {
     const rows = outcomes.map((outcome) => Survey.row(outcome, style))
     yield* print(Table.render(Survey.columns, rows, { room: columns, heading: style.bold }))
     for (const outcome of down) {
-      yield* (Survey.isRequired(outcome) ? Effect.logError : Effect.logWarning)(outcome.error.message)
+      yield* (Survey.isRequired(outcome) ? Effect.logError : Effect.logWarning)(Exit.withAdvice(outcome.error))
     }
   }
   const missing = down.filter(Survey.isRequired).length
