@@ -30,8 +30,10 @@ import { X509Certificate } from "node:crypto"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import { createConnection, type Socket } from "node:net"
 import { createSecureContext } from "node:tls"
+import { PublicNetwork } from "./auth/PublicNetwork.ts"
 import type { SocketAddress } from "./config/SocketAddress.ts"
 import * as McpError from "./McpError.ts"
+import { publicLookup } from "./node/publicLookup.ts"
 import { type ConnectionOptions, HttpClients, type Service as HttpClientsService } from "./transport/http/HttpClients.ts"
 import { Sockets } from "./transport/socket/Sockets.ts"
 import { WebSockets } from "./transport/websocket/WebSockets.ts"
@@ -210,21 +212,31 @@ const makeClient = Effect.fnUntraced(function*(
     ...(tls.key === undefined ? {} : { key: Redacted.value(tls.key) }),
     rejectUnauthorized: tls.skipVerify !== true
   }
-  const dispatcher = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      new undici.EnvHttpProxyAgent({
-        ...proxies,
-        ...(connections === undefined ? {} : { connections }),
-        ...(idle === undefined ? {} : { keepAliveTimeout: idle, keepAliveMaxTimeout: idle }),
-        connect: socketPath === undefined ? endpointTls : { socketPath },
-        // What is at the other end of a tunnel.
-        ...(tls === undefined ? {} : { requestTls: endpointTls })
-      })
+  const make = Effect.fnUntraced(function*(lookup: { readonly lookup?: typeof publicLookup }) {
+    const dispatcher = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        new undici.EnvHttpProxyAgent({
+          ...proxies,
+          ...(connections === undefined ? {} : { connections }),
+          ...(idle === undefined ? {} : { keepAliveTimeout: idle, keepAliveMaxTimeout: idle }),
+          connect: socketPath === undefined ? { ...endpointTls, ...lookup } : { socketPath },
+          // What is at the other end of a tunnel.
+          ...(tls === undefined ? {} : { requestTls: endpointTls })
+        })
+      ),
+      (dispatcher) => Effect.promise(() => dispatcher.destroy())
+    )
+    return yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
+  })
+  const client = yield* make({})
+  // With connections of its own: others may have some to where this one must not go.
+  const guarded = yield* make({ lookup: publicLookup })
+  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
+    Effect.flatMap((request) =>
+      Effect.flatMap(PublicNetwork, (isGuarded) => Effect.map((isGuarded ? guarded : client).execute(request), decompressed))
     ),
-    (dispatcher) => Effect.promise(() => dispatcher.destroy())
+    Effect.succeed
   )
-  const client = yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
-  return HttpClient.transformResponse(client, Effect.map(decompressed))
 })
 
 const makeClients = Effect.fnUntraced(function*(options: HttpOptions) {

@@ -578,6 +578,59 @@ describe("ServerConfig: aliases", () => {
     assert.isUndefined(authOf({ auth: "a-token" }))
   })
 
+  const foreign: ReadonlyArray<readonly [
+    who: string,
+    entry: object,
+    auth: unknown,
+    unused: ReadonlyArray<string>,
+    dialect?: ServerConfig.DialectName
+  ]> = [
+    ["Claude Code", { oauth: { clientId: "x", callbackPort: 8080, authServerMetadataUrl: "y", scopes: "a b" } }, {
+      clientId: "x",
+      redirectUri: "http://localhost:8080/callback",
+      scopes: ["a", "b"]
+    }, ["oauth.authServerMetadataUrl"]],
+    ["Cursor", { auth: { CLIENT_ID: "x", CLIENT_SECRET: "s", scopes: ["a"], other: 1 } }, {
+      clientId: "x",
+      clientSecret: "s",
+      scopes: ["a"]
+    }, ["auth.other"]],
+    ["VS Code", { oauth: { clientId: "x" } }, { clientId: "x" }, [], "vscode"],
+    ["Codex", { oauth: { client_id: "x" }, scopes: ["a", "b"], oauth_resource: "https://r" }, { clientId: "x", scopes: ["a", "b"] }, [
+      "oauth_resource"
+    ], "codex"],
+    ["Codex with scopes only", { scopes: ["a"] }, { scopes: ["a"] }, [], "codex"],
+    ["Gemini CLI", {
+      oauth: { enabled: true, clientId: "x", authorizationUrl: "u", tokenUrl: "t", redirectUri: "http://localhost:7777/oauth/callback" },
+      authProviderType: "dynamic_discovery"
+    }, { clientId: "x", redirectUri: "http://localhost:7777/oauth/callback" }, [
+      "authProviderType",
+      "oauth.authorizationUrl",
+      "oauth.tokenUrl"
+    ], "gemini"],
+    ["Gemini CLI, switched off", { oauth: { enabled: false, clientId: "x" } }, false, [], "gemini"],
+    ["opencode", { oauth: { clientId: "x", clientSecret: "{env:S}", scope: "a" } }, {
+      clientId: "x",
+      clientSecret: "${S}",
+      scopes: ["a"]
+    }, [], "opencode"],
+    ["opencode, switched off", { oauth: false }, false, [], "opencode"]
+  ]
+  for (const [who, entry, auth, unused, dialect] of foreign) {
+    it(`authorization is asked for as in ${who}, and what is lost is told`, () => {
+      const result = ServerConfig.decode({ url: "http://x", ...entry }, { dialect })
+      const read = Result.getOrThrow(result)
+      assert.deepStrictEqual(ServerConfig.encode(read.config)["auth"], auth)
+      assert.deepStrictEqual(read.unused.map(({ path }) => path.join(".")).toSorted(), unused)
+    })
+  }
+
+  it("two places for scopes that say different things are told, and unknown keys of our own field", () => {
+    const result = ServerConfig.decode({ url: "http://x", scopes: ["a"], oauth: { scopes: ["b"] } }, { dialect: "codex" })
+    assert.isTrue(Result.isFailure(result))
+    assert.deepStrictEqual(problems({ url: "http://x", auth: { clientId: "x", bogus: 1 } }), ["auth.bogus: Unknown key"])
+  })
+
   it("what is wrong with the authorization of an entry is told at its place", () => {
     const auth = (auth: unknown) => problems({ url: "http://x", auth })
     assert.deepStrictEqual(auth({ type: "client_credentials", redirectUri: "y" }), [

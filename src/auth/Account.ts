@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import { undelivered } from "../internal/networkFailure.ts"
 import * as McpError from "../McpError.ts"
 import * as Challenge from "./challenge.ts"
 import type { Credential } from "./Credential.ts"
@@ -58,8 +59,13 @@ const challenge = Effect.fnUntraced(function*({ server, shown }: Source.Source) 
   for (const request of requests) {
     const wanted = yield* client.execute(request).pipe(
       Effect.map(({ headers, status }) => status === 401 || status === 403 ? Challenge.wanted(headers["www-authenticate"]) : undefined),
-      Effect.timeoutOrElse({ duration: "30 seconds", orElse: () => Effect.fail(new Problem({ stage: "discovery", detail: "it does not answer" })) }),
-      Effect.mapError(() => McpError.make(new McpError.Unreachable({ url: shown, delivered: true, detail: "it does not answer" }))),
+      Effect.timeoutOrElse({ duration: "30 seconds", orElse: () => Effect.fail(undefined) }),
+      Effect.mapError((error) => {
+        const known = undelivered(error)
+        return McpError.make(
+          new McpError.Unreachable({ url: shown, delivered: known === undefined, detail: known ?? "it does not answer" })
+        )
+      }),
       Effect.scoped,
       Wire.quietly
     )

@@ -19,6 +19,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as McpError from "../McpError.ts"
 import * as Arrival from "./arrival.ts"
+import { Attended } from "./Attended.ts"
 import * as Authorize from "./Authorize.ts"
 import * as Challenge from "./challenge.ts"
 import * as Credential from "./Credential.ts"
@@ -33,7 +34,11 @@ import * as Wire from "./wire.ts"
 
 export type { Options } from "./source.ts"
 
-/** Adds authorization to a client. Requests to other origins than the server's pass unchanged. */
+/**
+ * Adds authorization to a client. Requests to other origins than the server's
+ * pass unchanged. Not for a client that follows redirects by itself: it would
+ * take the token along.
+ */
 export type Decorate = <R>(
   client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>
 ) => HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>
@@ -47,8 +52,14 @@ export interface Auth {
 /** Rounds of one request: a refresh, a login, what others have got meanwhile, and wider scopes. */
 const maxRounds = 6
 
+/** How often one request asks for wider scopes (A-66): a server may name others each time. */
+const maxWidenings = 2
+
 /** Answers that only ask for authorization are read no longer than this. */
 const readTime = "10 seconds"
+
+/** How long a token that was refused when it was new is not asked for again, in milliseconds: nobody is to log in without end. */
+const reluctance = 60_000
 
 const isInsufficient = (status: number, { error }: Challenge.Wanted): boolean =>
   (status === 403 || status === 401) && error === "insufficient_scope"
@@ -81,8 +92,8 @@ export const make = Effect.fnUntraced(function*(
   /** One that could not be renewed: it is used until the server refuses it. */
   let lasting: Credential.Credential | undefined
 
-  /** One that was refused when it was new, and has not been taken since: asking again would end the same way. */
-  let unwelcome: Credential.Credential | undefined
+  /** One that was refused when it was new, and has not been taken since: for a while, asking again would end the same way. */
+  let unwelcome: { readonly credential: Credential.Credential; readonly until: number } | undefined
 
   /** Whether there is another token than the one that did not do. */
   const isThere = (known: Credential.Credential | undefined) =>
@@ -92,21 +103,34 @@ export const make = Effect.fnUntraced(function*(
       return source.isRenewable(kept) || !Credential.isExpired(kept, yield* Clock.currentTimeMillis)
     }).pipe(Effect.orElseSucceed(() => false))
 
-  const toReason = (error: Problem | Source.Elsewhere, wider?: Scopes.Scopes): McpError.McpErrorReason => {
+  const attended = yield* Attended
+
+  const toReason = (error: Problem | Source.Elsewhere, unasked = false, wider?: Scopes.Scopes): McpError.McpErrorReason => {
     const reason = Source.toReason(source, error, wider)
     if (reason._tag === "NeedsAuthorization" || reason.stage === "authorization" || reason.stage === "request") {
-      Arrival.expect(reason, Arrival.make(isThere(current), store.changes))
+      Arrival.expect(reason, Arrival.make({ isThere: isThere(current), changes: store.changes, unasked }))
     }
     return reason
   }
 
-  const fly = (by: typeof flight, work: Effect.Effect<Source.Outcome, Problem | Source.Elsewhere>, wider?: Scopes.Scopes) =>
-    by.run(work.pipe(
-      Effect.provideService(Authorize.Authorize, asking.authorize),
-      // It may outlive the request that began it.
-      Effect.provideContext(context),
-      Effect.mapError((error) => toReason(error, wider))
-    )).pipe(
+  /** What another one was told for whom nobody was asked says nothing to a user who waits. */
+  const mayAsk = (reason: McpError.McpErrorReason) => Arrival.after(reason)?.unasked === true && attended()
+
+  const fly = (
+    by: typeof flight,
+    work: Effect.Effect<Source.Outcome, Problem | Source.Elsewhere>,
+    wider?: Scopes.Scopes
+  ): Effect.Effect<Source.Outcome, McpError.McpErrorReason> =>
+    Effect.suspend(() => {
+      const unasked = !attended()
+      return by.run(work.pipe(
+        Effect.provideService(Authorize.Authorize, unasked ? Authorize.nobody : asking.authorize),
+        // It may outlive the request that began it.
+        Effect.provideContext(context),
+        Effect.mapError((error) => toReason(error, unasked && error._tag === "Elsewhere", wider))
+      ))
+    }).pipe(
+      Effect.catch((reason) => mayAsk(reason) ? fly(by, work, wider) : Effect.fail(reason)),
       Effect.raceFirst(Deferred.await(closed)),
       Effect.tap((outcome) =>
         Effect.sync(() => {
@@ -166,12 +190,13 @@ export const make = Effect.fnUntraced(function*(
       let credential = yield* ready
       let how: Source.How | undefined
       let nonceTried = false
+      let widenings = 0
       for (let round = 1;; round += 1) {
         const moment = flight.now()
         const response = yield* send(yield* Effect.mapError(authorized(request, credential), (error) => fail(toReason(error))))
         nonces.heed(request.url, response.headers["dpop-nonce"])
         if (response.status !== 401 && response.status !== 403) {
-          if (credential === unwelcome) unwelcome = undefined
+          if (credential === unwelcome?.credential) unwelcome = undefined
           return response
         }
         const wanted = Challenge.wanted(response.headers["www-authenticate"])
@@ -190,7 +215,7 @@ export const make = Effect.fnUntraced(function*(
           continue
         }
         const challenged = Scopes.parse(wanted.scope)
-        if (insufficient && !source.mayWiden(credential, challenged)) {
+        if (insufficient && (widenings >= maxWidenings || !source.mayWiden(credential, challenged))) {
           return yield* fail(
             new McpError.Forbidden({
               url: source.shown,
@@ -199,22 +224,30 @@ export const make = Effect.fnUntraced(function*(
             })
           )
         }
-        if (how === "granted" && !insufficient) unwelcome = credential
-        const isUnwelcome = credential !== undefined && credential === unwelcome && !(yield* isThere(credential))
+        const now = yield* Clock.currentTimeMillis
+        if (how === "granted" && credential !== undefined && !insufficient) unwelcome = { credential, until: now + reluctance }
+        const isUnwelcome = unwelcome !== undefined && credential === unwelcome.credential && now < unwelcome.until &&
+          !(yield* isThere(credential))
         if (round >= maxRounds || (isUnwelcome && !insufficient)) {
           return yield* fail(toReason(
             new Problem({ stage: "request", detail: `status ${response.status} to a token that was just issued` })
           ))
         }
         const before = flight.failedSince(moment)
-        if (before !== undefined) return yield* fail(before)
-        const outcome = yield* Effect.mapError(
-          fly(
-            flight,
-            source.obtain({ rejected: credential, wanted, refreshable: how !== "refreshed" && !insufficient }),
-            insufficient ? challenged : undefined
-          ),
-          fail
+        if (before !== undefined && !mayAsk(before)) return yield* fail(before)
+        if (insufficient) widenings += 1
+        const need = { rejected: credential, wanted, refreshable: how !== "refreshed" && !insufficient }
+        let isOwn = false
+        const obtain = Effect.suspend(() => {
+          isOwn = true
+          return source.obtain(need)
+        })
+        const outcome = yield* fly(flight, obtain, insufficient ? challenged : undefined).pipe(
+          Effect.repeat({
+            // What somebody else has got meanwhile may be wider in another way.
+            while: (outcome) => insufficient && !isOwn && outcome !== undefined && source.mayWiden(outcome.credential, challenged)
+          }),
+          Effect.mapError(fail)
         )
         if (outcome === undefined) return refused
         // Somebody else's outcome may be the very token that was refused.

@@ -42,11 +42,14 @@ export interface Authorize {
 
 const withoutPort = "http://127.0.0.1/callback"
 
+/** The user has to go to the URL by themselves. */
+export const nobody: Authorize = {
+  begin: ({ redirectUri = withoutPort }) => Effect.succeed({ redirectUri, ask: () => Effect.fail(new Unattended()) })
+}
+
 /** Who asks the user. Default: nobody. */
 export const Authorize: Context.Reference<Authorize> = Context.Reference<Authorize>("mcp-connect/Authorize", {
-  defaultValue: () => ({
-    begin: ({ redirectUri = withoutPort }) => Effect.succeed({ redirectUri, ask: () => Effect.fail(new Unattended()) })
-  })
+  defaultValue: () => nobody
 })
 
 /** The answer in what a user pasted, if it is one to this question. */
@@ -55,7 +58,7 @@ const read = (text: string, state: string): Effect.Effect<URL, NotAuthorized> =>
   return url === null
     ? Effect.fail(new NotAuthorized({ detail: "expected the whole URL of the page the browser ended at" }))
     : url.searchParams.get("state") !== state
-    ? Effect.fail(new NotAuthorized({ detail: "the URL is not the answer to this login" }))
+    ? Effect.fail(new NotAuthorized({ detail: "the URL is not the answer to this login; start it again" }))
     : Effect.succeed(url)
 }
 

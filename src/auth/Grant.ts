@@ -4,6 +4,7 @@ import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type { McpError } from "../McpError.ts"
 import type { PrivateKey } from "./clientAuth.ts"
+import * as Urls from "./urls.ts"
 
 /** A token of somebody else's; asked for each time, as it may be a new one. */
 export type Assertion = Redacted.Redacted<string> | Effect.Effect<Redacted.Redacted<string>, McpError>
@@ -49,3 +50,25 @@ export type Grant = Data.TaggedEnum<{
 }>
 
 export const Grant = Data.taggedEnum<Grant>()
+
+const isClientId = (url: URL | null): boolean =>
+  url !== null && url.protocol === "https:" && url.pathname !== "/" && url.hash === "" && url.username === "" && url.password === ""
+
+/** To a program on this machine: over loopback, or by a scheme of its own, which has a dot to be told from those of everybody (RFC 8252). */
+const isRedirect = (url: URL | null): boolean =>
+  url !== null && url.hash === "" &&
+  (url.protocol === "https:" || (url.protocol === "http:" ? Urls.reach(url) === "loopback" : url.protocol.includes(".")))
+
+/** What is wrong with the URLs of a grant. */
+export const issues = (grant: Grant): ReadonlyArray<{ readonly path: ReadonlyArray<string>; readonly message: string }> => {
+  if (grant._tag !== "AuthorizationCode") return []
+  const { clientMetadataUrl, redirectUri } = grant
+  return [
+    ...(clientMetadataUrl === undefined || isClientId(URL.parse(clientMetadataUrl))
+      ? []
+      : [{ path: ["auth", "clientMetadataUrl"], message: "expected an https: URL with a path" }]),
+    ...(redirectUri === undefined || isRedirect(URL.parse(redirectUri))
+      ? []
+      : [{ path: ["auth", "redirectUri"], message: "expected an https: URL, one of this machine, or one with a scheme such as com.example.app:" }])
+  ]
+}

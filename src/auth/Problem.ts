@@ -9,5 +9,10 @@ export class Problem extends Data.TaggedError("AuthProblem")<{
   readonly code?: string
 }> {}
 
+const outages: ReadonlySet<string> = new Set(["server_error", "temporarily_unavailable", "slow_down"])
+
+/** Whether an error code of an authorization server, or its absence, says no more than that it is in trouble. */
+export const isOutage = (code: string | undefined): boolean => code === undefined || outages.has(code)
+
 /** Text of a peer that becomes part of a message: bounded, on one line, without controls (RFC 6749 allows no others). */
 export const quoted = (text: string): string => text.replace(/[^\x20-\x7e]+/g, " ").slice(0, 200)

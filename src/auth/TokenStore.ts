@@ -62,24 +62,49 @@ export const TokenStore: Context.Reference<TokenStore> = Context.Reference("mcp-
 /** A key for texts that may hold anything. */
 export const keyOf = (...parts: ReadonlyArray<string>): string => JSON.stringify(parts)
 
+/** A name that is held. */
+export interface Hold {
+  /**
+   * Keeps a value, or removes it. `false`: somebody has taken this one for dead
+   * meanwhile, so nothing was done; now the name is held again.
+   */
+  readonly keep: (key: string, value: string | undefined) => Effect.Effect<boolean, StoreError>
+}
+
 /** Waits until nobody else holds the name, and holds it until the scope closes. */
-export type Lock = (name: string) => Effect.Effect<void, StoreError, Scope.Scope>
+export type Lock = (name: string) => Effect.Effect<Hold, StoreError, Scope.Scope>
 
 /** A lock among the fibers of this process. */
-export const makeLock = (): Lock => {
+export const makeLock = (store: KeyValueStore.KeyValueStore): Lock => {
   // As many as there are credentials.
   const locks = new Map<string, Semaphore.Semaphore>()
+  const hold: Hold = {
+    keep: (key, value) => Effect.as(value === undefined ? store.remove(key) : store.set(key, value), true)
+  }
   return (name) =>
     Effect.suspend(() => {
       const known = locks.get(name)
       const lock = known ?? Semaphore.makeUnsafe(1)
       if (known === undefined) locks.set(name, lock)
-      return Effect.asVoid(Effect.acquireRelease(lock.take(1), () => lock.release(1), { interruptible: true }))
+      return Effect.as(Effect.acquireRelease(lock.take(1), () => lock.release(1), { interruptible: true }), hold)
     })
 }
 
-/** A store over what keeps texts. What cannot be read back counts as absent. */
-export const make = (store: KeyValueStore.KeyValueStore, lock: Lock = makeLock()): TokenStore => {
+/** How values of one kind are written. */
+const kind = <S extends Schema.Codec<unknown, unknown>>(store: KeyValueStore.KeyValueStore, name: string, schema: S) => {
+  const json = Schema.fromJsonString(schema)
+  const decode = Schema.decodeUnknownOption(json)
+  const encode = Schema.encodeSync(json)
+  return {
+    keyOf: (key: string) => keyOf(name, key),
+    encode: (value: S["Type"] | undefined) => value === undefined ? undefined : encode(value),
+    get: (key: string): Effect.Effect<S["Type"] | undefined, StoreError> =>
+      Effect.map(store.get(keyOf(name, key)), (text) => text === undefined ? undefined : Option.getOrUndefined(decode(text)))
+  }
+}
+
+/** A store over what keeps texts. What is no entry of its kind counts as absent. */
+export const make = (store: KeyValueStore.KeyValueStore, lock: Lock = makeLock(store)): TokenStore => {
   let change = Deferred.makeUnsafe<void>()
   const changed = Effect.sync(() => {
     const told = change
@@ -87,40 +112,37 @@ export const make = (store: KeyValueStore.KeyValueStore, lock: Lock = makeLock()
     Deferred.doneUnsafe(told, Effect.void)
   })
   const shelf = <S extends Schema.Codec<unknown, unknown>>(name: string, schema: S): Shelf<S["Type"]> => {
-    const json = Schema.fromJsonString(schema)
-    const decode = Schema.decodeUnknownOption(json)
-    const encode = Schema.encodeSync(json)
+    const { encode, get, keyOf } = kind(store, name, schema)
     return {
-      get: (key) =>
-        Effect.map(store.get(keyOf(name, key)), (text) => text === undefined ? undefined : Option.getOrUndefined(decode(text))),
+      get,
       set: (key, value) =>
-        Effect.suspend(() => value === undefined ? store.remove(keyOf(name, key)) : store.set(keyOf(name, key), encode(value))).pipe(
-          Effect.andThen(changed)
-        )
+        Effect.suspend(() => {
+          const text = encode(value)
+          return text === undefined ? store.remove(keyOf(key)) : store.set(keyOf(key), text)
+        }).pipe(Effect.andThen(changed))
     }
   }
-  const credentials = shelf("credential", Credential)
+  const credentials = kind(store, "credential", Credential)
   const nameOf = ({ issuer, principal, resource }: Key) => keyOf(issuer, resource, principal)
   return {
     get: (key) => credentials.get(nameOf(key)),
-    modify: (key, work) => {
+    modify: Effect.fnUntraced(function*(key, work) {
       const name = nameOf(key)
-      return Effect.scoped(Effect.andThen(
-        lock(name),
-        Effect.flatMap(credentials.get(name), (current) => {
-          let seen = current
-          const write = (next: Credential | undefined) =>
-            Effect.tap(credentials.set(name, next), () =>
-              Effect.sync(() => {
-                seen = next
-              }))
+      const { keep } = yield* lock(credentials.keyOf(name))
+      const current = yield* credentials.get(name)
+      let seen = current
+      const save = Effect.fnUntraced(function*(next: Credential | undefined) {
+        while (true) {
+          const now = yield* credentials.get(name)
           // Who found the refresh token spent knows less than the one that has spent it.
-          const save = (next: Credential | undefined) =>
-            Effect.flatMap(credentials.get(name), (now) => isUnchanged(now, seen) || isSpent(now, seen) ? write(next) : Effect.void)
-          return work(current, (next) => Effect.uninterruptible(save(next)))
-        })
-      ))
-    },
+          if (!isUnchanged(now, seen) && !isSpent(now, seen)) return
+          if (yield* keep(credentials.keyOf(name), credentials.encode(next))) break
+        }
+        seen = next
+        yield* changed
+      }, Effect.uninterruptible)
+      return yield* work(current, save)
+    }, Effect.scoped),
     registrations: shelf("registration", Registration),
     bindings: shelf("binding", Binding),
     changes: () => Deferred.await(change)

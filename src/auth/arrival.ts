@@ -9,19 +9,29 @@ import type { McpErrorReason } from "../McpError.ts"
 export interface Arrival {
   /** Whether it is there now. */
   readonly isThere: Effect.Effect<boolean>
-  /** Waits until it is there; of other programs it learns with the next change in this one. */
+  /** Waits until it is there: what this program puts there is seen at once, what others do within seconds. */
   readonly wait: Effect.Effect<void>
+  /** Whether a user was left in peace who would be asked if it were for them. */
+  readonly unasked: boolean
 }
+
+/** How often the store is looked at for what other programs have put there. */
+const glance = "5 seconds"
 
 const arrivals = new WeakMap<McpErrorReason, Arrival>()
 
-/** @param changes begins to listen when it is called, and ends with the next change */
-export const make = (isThere: Effect.Effect<boolean>, changes: () => Effect.Effect<void>): Arrival => {
+export const make = (options: {
+  readonly isThere: Effect.Effect<boolean>
+  /** Begins to listen when it is called, and ends with the next change. */
+  readonly changes: () => Effect.Effect<void>
+  readonly unasked: boolean
+}): Arrival => {
+  const { changes, isThere, unasked } = options
   const wait: Effect.Effect<void> = Effect.suspend(() => {
-    const change = changes()
+    const change = Effect.raceFirst(changes(), Effect.sleep(glance))
     return Effect.flatMap(isThere, (there) => there ? Effect.void : Effect.andThen(change, wait))
   })
-  return { isThere, wait }
+  return { isThere, wait, unasked }
 }
 
 export const expect = (reason: McpErrorReason, arrival: Arrival): void => {

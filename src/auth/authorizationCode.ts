@@ -19,6 +19,8 @@ export interface Ask<E> {
   readonly dpopKey: Dpop.Key | undefined
   /** Leads the user to the URL and gives what the browser was sent back to. */
   readonly visit: (url: URL, state: string) => Effect.Effect<URL, E>
+  /** Keeps the token. */
+  readonly keep: (credential: Credential) => Effect.Effect<void, Problem>
 }
 
 const problem = (detail: string) => new Problem({ stage: "authorization", detail })
@@ -26,7 +28,7 @@ const problem = (detail: string) => new Problem({ stage: "authorization", detail
 /** Where the user goes. */
 const location = Effect.fnUntraced(function*(
   { metadata, wire }: TokenEndpoint.Endpoint,
-  { client, redirectUri, resource, scopes }: Omit<Ask<never>, "visit">,
+  { client, redirectUri, resource, scopes }: Omit<Ask<never>, "visit" | "keep">,
   { state, verifier }: { readonly state: string; readonly verifier: string }
 ): Effect.fn.Return<URL, Problem> {
   const { authorization_endpoint: endpoint, code_challenge_methods_supported: methods, issuer } = metadata
@@ -86,21 +88,29 @@ const validate = (
         )
   })
 
-/** A token, if the user agrees. */
+/** A token, if the user agrees. Interrupted once they have, it ends when the token is kept. */
 export const run = Effect.fnUntraced(function*<E>(
   endpoint: TokenEndpoint.Endpoint,
   ask: Ask<E>
 ): Effect.fn.Return<Credential, Problem | E> {
   const secrets = { state: yield* Random.secret, verifier: yield* Random.secret }
   const url = yield* location(endpoint, ask, secrets)
-  const callback = yield* ask.visit(url, secrets.state)
-  const parameters = yield* validate(endpoint.metadata, ask.client, callback, secrets.state)
-  const code = parameters.get("code")
-  if (code === null || code === "") return yield* problem("the answer has no code")
-  return yield* TokenEndpoint.credential(endpoint, {
-    type: "authorization_code",
-    parameters: { code, redirect_uri: ask.redirectUri, code_verifier: secrets.verifier, resource: ask.resource },
-    client: ask.client,
-    dpopKey: ask.dpopKey
-  }, ask.scopes)
+  return yield* Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const callback = yield* restore(ask.visit(url, secrets.state))
+      const parameters = yield* validate(endpoint.metadata, ask.client, callback, secrets.state)
+      const [code = "", ...others] = parameters.getAll("code")
+      if (code === "") return yield* problem("the answer has no code")
+      if (others.length > 0) return yield* problem("the answer has several codes")
+      // A code is good once: from here on the token is there, or nobody has it. The wire sees to it that it ends.
+      const credential = yield* TokenEndpoint.credential(endpoint, {
+        type: "authorization_code",
+        parameters: { code, redirect_uri: ask.redirectUri, code_verifier: secrets.verifier, resource: ask.resource },
+        client: ask.client,
+        dpopKey: ask.dpopKey
+      }, ask.scopes)
+      yield* ask.keep(credential)
+      return credential
+    })
+  )
 })

@@ -5,7 +5,7 @@ import * as Base64 from "effect/encoding/Base64"
 import * as Redacted from "effect/Redacted"
 import type * as Jose from "jose"
 import * as oauth from "oauth4webapi"
-import { Problem } from "./Problem.ts"
+import { Problem, quoted } from "./Problem.ts"
 import * as Random from "./random.ts"
 import type { ServerMetadata } from "./serverMetadata.ts"
 
@@ -108,7 +108,7 @@ export const make = Effect.fnUntraced(function*(
   return yield* new Problem({
     stage: "token",
     detail: `the authorization server takes none of the client's credentials, only ${
-      metadata.token_endpoint_auth_methods_supported?.join(", ") ?? "others"
+      quoted(metadata.token_endpoint_auth_methods_supported?.join(", ") ?? "others")
     }`
   })
 })

@@ -52,9 +52,17 @@ export interface Options {
   readonly resource: string
   readonly scopes: Scopes.Scopes
   readonly dpopKey: Dpop.Key | undefined
+  /** Keeps the token: what it was got for may have ended by then. */
+  readonly keep: AuthorizationCode.Ask<never>["keep"]
 }
 
-const isUnknownClient = ({ code }: Problem): boolean => code === "invalid_client" || code === "unauthorized_client"
+/** Drops a registration that the authorization server has dropped. */
+export const forget = Effect.fnUntraced(function*(store: TokenStore, issuer: string, clientId: string) {
+  if ((yield* store.registrations.get(issuer))?.clientId === clientId) yield* store.registrations.set(issuer, undefined)
+  yield* store.registrations.set(keyOf(issuer, clientId), undefined)
+})
+
+export const isUnknownClient = ({ code }: Problem): boolean => code === "invalid_client" || code === "unauthorized_client"
 
 /** A token, if the user agrees. A registration that the server has forgotten is made anew, once. */
 export const run = (endpoint: TokenEndpoint.Endpoint, options: Options): Effect.Effect<Credential, Problem | Elsewhere> =>
@@ -62,7 +70,7 @@ export const run = (endpoint: TokenEndpoint.Endpoint, options: Options): Effect.
 
 const attempt = Effect.fnUntraced(function*(
   endpoint: TokenEndpoint.Endpoint,
-  { dpopKey, grant, resource, scopes, shown, store }: Options
+  { dpopKey, grant, keep, resource, scopes, shown, store }: Options
 ): Effect.fn.Return<Credential, Problem | Elsewhere, Scope.Scope> {
   const { issuer } = endpoint.metadata
   const { begin } = yield* Authorize.Authorize
@@ -89,7 +97,7 @@ const attempt = Effect.fnUntraced(function*(
       error._tag === "NotAuthorized" ? new Problem({ stage: "authorization", detail: error.detail }) : { _tag: "Elsewhere", url })
 
   const ask = (client: ClientAuth.Client) =>
-    AuthorizationCode.run(endpoint, { client, redirectUri, scopes, resource, dpopKey, visit })
+    AuthorizationCode.run(endpoint, { client, redirectUri, scopes, resource, dpopKey, visit, keep })
 
   const client = known(grant, endpoint)
   if (client !== undefined) return yield* ask(client)

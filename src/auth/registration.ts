@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as oauth from "oauth4webapi"
 import type * as ClientAuth from "./clientAuth.ts"
 import type { Registration } from "./Credential.ts"
-import { Problem } from "./Problem.ts"
+import { Problem, quoted } from "./Problem.ts"
 import type { ServerMetadata } from "./serverMetadata.ts"
 import * as Urls from "./urls.ts"
 import * as Wire from "./wire.ts"
@@ -53,7 +53,7 @@ const attempt = Effect.fnUntraced(function*(
   if (endpoint === undefined) {
     return yield* new Problem({
       stage: "registration",
-      detail: `${metadata.issuer} does not register clients by itself: register one there`
+      detail: `${quoted(metadata.issuer)} does not register clients by itself: register one there`
     })
   }
   const redirect = new URL(redirectUri)
@@ -79,7 +79,7 @@ const attempt = Effect.fnUntraced(function*(
   const body = yield* Effect.orElseSucceed(Wire.attempt("registration", () => response.json()), () => undefined)
   const registered = Option.getOrUndefined(decode(body))
   if (registered === undefined) {
-    return yield* new Problem({ stage: "registration", detail: `${metadata.issuer} did not answer with a client` })
+    return yield* new Problem({ stage: "registration", detail: `${quoted(metadata.issuer)} did not answer with a client` })
   }
   const { client_id, client_secret, client_secret_expires_at, token_endpoint_auth_method } = registered
   return {

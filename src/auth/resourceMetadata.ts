@@ -29,9 +29,11 @@ export const candidates = (server: URL): ReadonlyArray<string> => {
  */
 export const identifies = (resource: string, server: URL): boolean => {
   const url = URL.parse(resource)
-  if (url === null || url.origin !== server.origin || url.hash !== "") return false
-  const path = url.pathname.replace(/\/$/, "")
-  return server.pathname === path || server.pathname.startsWith(`${path}/`)
+  if (url === null || url.protocol !== server.protocol || url.origin !== server.origin) return false
+  if (url.hash !== "" || url.username !== "" || url.password !== "") return false
+  if (url.search !== "" && url.search !== server.search) return false
+  const [path, here] = [url, server].map(({ pathname }) => pathname.replace(/\/$/, ""))
+  return here === path || here?.startsWith(`${path}/`) === true
 }
 
 const accept = (document: Record<string, unknown>, from: string, server: URL): Effect.Effect<ResourceMetadata, Problem> => {
@@ -75,6 +77,12 @@ export const discover = Effect.fnUntraced(function*(
  */
 export const canonical = (server: URL): string => server.pathname === "/" ? server.origin : `${server.origin}${server.pathname}`
 
-/** Credentials only ever go where the resource is. */
-export const covers = (server: URL, url: string): boolean => URL.parse(url)?.origin === server.origin
+/**
+ * Credentials only ever go where the resource is: to its origin, whatever the
+ * path, as the messages of HTTP+SSE have another one than their stream.
+ */
+export const covers = (server: URL, url: string): boolean => {
+  const to = URL.parse(url)
+  return to?.protocol === server.protocol && to.origin === server.origin
+}
 

@@ -4,7 +4,17 @@ export type Scopes = ReadonlySet<string>
 
 export const none: Scopes = new Set()
 
-export const parse = (text: string | undefined): Scopes => new Set((text ?? "").split(/\s+/).filter((scope) => scope !== ""))
+/** Longer texts are cut: they would go into URLs, which servers take up to about this length. */
+const maxLength = 4_096
+
+/** Only what RFC 6749 allows: most of these come from servers, and are told in errors. */
+const isScope = (scope: string): boolean => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)
+
+export const parse = (text: string | undefined): Scopes => {
+  const scopes = (text ?? "").slice(0, maxLength + 1).split(/\s+/)
+  // The last may have been cut.
+  return new Set((text !== undefined && text.length > maxLength ? scopes.slice(0, -1) : scopes).filter(isScope))
+}
 
 export const union = (...all: ReadonlyArray<Scopes>): Scopes => new Set(all.flatMap((scopes) => [...scopes]))
 

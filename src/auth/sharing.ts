@@ -8,7 +8,7 @@ import { Authorize } from "./Authorize.ts"
 import { Grant } from "./Grant.ts"
 import * as SingleFlight from "./singleFlight.ts"
 import type * as Source from "./source.ts"
-import type { TokenStore } from "./TokenStore.ts"
+import { keyOf, type TokenStore } from "./TokenStore.ts"
 
 export interface Shared {
   readonly asking: Asking.Asking
@@ -23,7 +23,8 @@ interface Entry {
   users: number
 }
 
-const known = new WeakMap<TokenStore, Array<Entry>>()
+/** By server and principal, so that one among thousands of principals is found at once. */
+const known = new WeakMap<TokenStore, Map<string, Array<Entry>>>()
 
 /**
  * Joins those with the same store, server, options and `Authorize`, for as long
@@ -44,20 +45,24 @@ export const join = Effect.fnUntraced(function*(
     allowPrivateNetwork: options.allowPrivateNetwork ?? false,
     authorize: yield* Authorize
   }
+  const key = keyOf(alike.server, alike.principal)
   const asking = yield* Asking.make
   const enter = Effect.sync(() => {
-    const entries = known.get(store) ?? []
-    known.set(store, entries)
+    const places = known.get(store) ?? new Map<string, Array<Entry>>()
+    known.set(store, places)
+    const entries = places.get(key) ?? []
+    places.set(key, entries)
     const found = entries.find((entry) => Equal.equals(entry.alike, alike))
     const entry = found ?? { alike, shared: { asking, flight: SingleFlight.make(), renewal: SingleFlight.make() }, users: 0 }
     if (found === undefined) entries.push(entry)
     entry.users += 1
-    return { entries, entry }
+    return { places, entries, entry }
   })
-  const { entry } = yield* Effect.acquireRelease(enter, ({ entries, entry }) =>
+  const { entry } = yield* Effect.acquireRelease(enter, ({ entries, entry, places }) =>
     Effect.sync(() => {
       entry.users -= 1
       if (entry.users === 0) entries.splice(entries.indexOf(entry), 1)
+      if (entries.length === 0) places.delete(key)
     }))
   return entry.shared
 })

@@ -4,7 +4,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 
 export interface SingleFlight<in out A, in out E> {
   /** Joins what is under way, or begins it. */
@@ -20,6 +20,9 @@ interface Flight<A, E> {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   waiting: number
 }
+
+/** How long who leaves last waits for an end that cannot be hastened. */
+const patience = "5 seconds"
 
 /** Belongs to no scope: only those who wait keep the work going. */
 export const make = <A, E>(): SingleFlight<A, E> => {
@@ -56,12 +59,16 @@ export const make = <A, E>(): SingleFlight<A, E> => {
   }
 
   const leave = (flight: Flight<A, E>) =>
-    Effect.sync(() => {
+    Effect.suspend(() => {
       flight.waiting -= 1
-      if (flight.waiting > 0 || Deferred.isDoneUnsafe(flight.outcome)) return
+      if (flight.waiting > 0 || Deferred.isDoneUnsafe(flight.outcome)) return Effect.void
       // Who comes now begins anew: this one ends in interruption.
       if (current === flight) current = undefined
-      flight.fiber?.interruptUnsafe()
+      if (flight.fiber === undefined) return Effect.void
+      flight.fiber.interruptUnsafe()
+      // What cannot be interrupted is waited for, as the program may end as soon as this has; but closing must not hang.
+      // In a fiber of its own, as this one may have been interrupted already.
+      return Effect.flatMap(Effect.forkDetach(Effect.timeoutOption(Fiber.await(flight.fiber), patience)), Fiber.await)
     })
 
   return {

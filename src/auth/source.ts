@@ -13,9 +13,9 @@ import * as Assertions from "./assertions.ts"
 import type * as Challenge from "./challenge.ts"
 import * as Credential from "./Credential.ts"
 import * as Dpop from "./dpop.ts"
-import { Grant } from "./Grant.ts"
+import { Grant, issues as grantIssues } from "./Grant.ts"
 import * as Login from "./login.ts"
-import { Problem } from "./Problem.ts"
+import { isOutage, Problem, quoted } from "./Problem.ts"
 import * as ResourceMetadata from "./resourceMetadata.ts"
 import * as Revocation from "./revocation.ts"
 import * as Scopes from "./scopes.ts"
@@ -100,6 +100,8 @@ export const make = Effect.fnUntraced(function*(
       new McpError.InvalidConfig({ source: "authorization", issues: [{ path: ["url"], message: "expected an absolute URL" }] })
     )
   }
+  const issues = grantIssues(grant)
+  if (issues.length > 0) return yield* McpError.make(new McpError.InvalidConfig({ source: "authorization", issues }))
   const shown = `${server.origin}${server.pathname}`
   const store = yield* TokenStore.TokenStore
   const wire = yield* Wire.make({ server, allowPrivateNetwork: options.allowPrivateNetwork ?? false })
@@ -124,7 +126,7 @@ export const make = Effect.fnUntraced(function*(
     const metadata = issuer === undefined ? yield* ServerMetadata.legacy(wire) : yield* ServerMetadata.discover(wire, issuer)
     return {
       resource: found?.resource ?? ResourceMetadata.canonical(server),
-      scopes: new Set(found?.scopes_supported ?? []),
+      scopes: Scopes.parse(found?.scopes_supported?.join(" ")),
       dpop: options.dpop ?? (wanted.dpop || found?.dpop_bound_access_tokens_required === true),
       endpoint: { wire, metadata, nonces }
     }
@@ -134,11 +136,11 @@ export const make = Effect.fnUntraced(function*(
   const checkBinding = Effect.fnUntraced(function*(site: Site): Effect.fn.Return<void, Problem> {
     const { issuer } = site.endpoint.metadata
     const before = yield* binding
-    if (before === undefined || before.issuer === issuer || options.issuer !== undefined || !("clientId" in grant)) return
-    if (grant.clientId === undefined) return
+    if (before === undefined || before.issuer === issuer || options.issuer !== undefined) return
+    if (grant._tag === "AuthorizationCode" && grant.clientId === undefined) return
     return yield* new Problem({
       stage: "registration",
-      detail: `the client was registered at ${before.issuer}, but the server now names ${issuer}; say which in "issuer"`
+      detail: `the client was registered at ${quoted(before.issuer)}, but the server now names ${quoted(issuer)}; say which in "issuer"`
     })
   })
 
@@ -158,11 +160,14 @@ export const make = Effect.fnUntraced(function*(
       ? Dpop.generate
       : Effect.succeed(before.dpopKey)
 
-  /** A token without what was there before. */
+  type Save = (next: Credential.Credential | undefined) => Effect.Effect<void, Problem>
+
+  /** A token without what was there before; saved. */
   const ask = Effect.fnUntraced(function*(
     site: Site,
     before: Credential.Credential | undefined,
-    challenged: Scopes.Scopes
+    challenged: Scopes.Scopes,
+    save: Save
   ): Effect.fn.Return<Credential.Credential, Problem | Elsewhere> {
     const { endpoint, resource } = site
     const selected = Scopes.select({ configured, challenged, before: scopesOf(before), resource: site.scopes })
@@ -174,12 +179,15 @@ export const make = Effect.fnUntraced(function*(
         shown,
         resource,
         dpopKey: key,
+        keep: save,
         scopes: Scopes.withOfflineAccess(selected, endpoint.metadata.scopes_supported)
       })
-      : yield* Assertions.run(endpoint, grant, { trustful, resource, scopes: selected, dpopKey: key })
+      : yield* Effect.tap(Assertions.run(endpoint, grant, { trustful, resource, scopes: selected, dpopKey: key }), save)
   })
 
-  type Save = (next: Credential.Credential | undefined) => Effect.Effect<void, Problem>
+  /** Users would be led to an authorization server that does not know who asks, and does not send them back. */
+  const forget = ({ endpoint }: Site, { clientId }: Credential.Credential): Effect.Effect<void, Problem> =>
+    Effect.mapError(Login.forget(store, endpoint.metadata.issuer, clientId), kept)
 
   /** `undefined` where only asking anew can help. What an outage is in the way of is not asked for anew. */
   const refresh = Effect.fnUntraced(function*(
@@ -193,9 +201,12 @@ export const make = Effect.fnUntraced(function*(
     return yield* TokenEndpoint.refresh(site.endpoint, client, site.resource, current).pipe(
       Effect.tap((next) => next === undefined ? Effect.void : save(next)),
       Effect.catch((error) =>
-        error.code === undefined
+        isOutage(error.code)
           ? Effect.fail(error)
-          : Effect.as(error.code === "invalid_grant" ? save(spent) : Effect.void, undefined)
+          : Effect.as(
+            error.code === "invalid_grant" ? save(spent) : Login.isUnknownClient(error) ? forget(site, current) : Effect.void,
+            undefined
+          )
       ),
       // Between the answer and its being kept lies the only copy of a rotated token.
       Effect.uninterruptible
@@ -227,8 +238,7 @@ export const make = Effect.fnUntraced(function*(
         }
         const refreshed = refreshable && current !== undefined ? yield* refresh(site, current, save) : undefined
         if (refreshed !== undefined) return { credential: refreshed, how: "refreshed" }
-        const granted = yield* ask(site, current, challenged)
-        yield* save(granted)
+        const granted = yield* ask(site, current, challenged, save)
         yield* bind(site)
         return { credential: granted, how: "granted" }
       })).pipe(
@@ -257,8 +267,7 @@ export const make = Effect.fnUntraced(function*(
         const now = yield* Clock.currentTimeMillis
         if (!Credential.isSame(current, old) && !Credential.isExpiring(current, now)) return { credential: current, how: "reused" }
         if (grant._tag !== "AuthorizationCode") {
-          const granted = yield* ask(site, current, Scopes.none)
-          yield* save(granted)
+          const granted = yield* ask(site, current, Scopes.none, save)
           return { credential: granted, how: "granted" }
         }
         const refreshed = yield* refresh(site, current, save)

@@ -7,7 +7,7 @@ import * as oauth from "oauth4webapi"
 import * as ClientAuth from "./clientAuth.ts"
 import type { Credential } from "./Credential.ts"
 import * as Dpop from "./dpop.ts"
-import { Problem } from "./Problem.ts"
+import { Problem, quoted } from "./Problem.ts"
 import * as Scopes from "./scopes.ts"
 import type { ServerMetadata } from "./serverMetadata.ts"
 import * as Wire from "./wire.ts"
@@ -27,13 +27,16 @@ export interface Grant {
   readonly dpopKey: Dpop.Key | undefined
 }
 
-/** Nobody here looks at ID tokens, so that one that is not for us is no reason to fail. */
-const withoutIdToken = Effect.fnUntraced(function*(response: Response): Effect.fn.Return<Response, Problem> {
+/**
+ * Nobody here looks at ID tokens, so that one that is not for us is no reason to
+ * fail; and what is `null` is not there.
+ */
+const cleaned = Effect.fnUntraced(function*(response: Response): Effect.fn.Return<Response, Problem> {
   if (response.status !== 200) return response
   const body = yield* Effect.orElseSucceed(Wire.attempt("token", () => response.clone().json()), () => undefined)
   if (!Predicate.isObject(body)) return response
-  const { id_token: _, ...others } = { id_token: undefined, ...body }
-  return new Response(JSON.stringify(others), { status: 200, headers: { "content-type": "application/json" } })
+  const others = Object.entries(body).filter(([name, value]) => name !== "id_token" && value !== null)
+  return new Response(JSON.stringify(Object.fromEntries(others)), { status: 200, headers: { "content-type": "application/json" } })
 })
 
 const wantsNonce = Effect.fnUntraced(function*(response: Response) {
@@ -51,7 +54,7 @@ const send = Effect.fnUntraced(function*(
   { client, dpopKey, parameters, type }: Grant
 ): Effect.fn.Return<Response, Problem> {
   const url = metadata.token_endpoint
-  if (url === undefined) return yield* new Problem({ stage: "token", detail: `${metadata.issuer} has no token endpoint` })
+  if (url === undefined) return yield* new Problem({ stage: "token", detail: `${quoted(metadata.issuer)} has no token endpoint` })
   const once = Effect.gen(function*() {
     const authentication = yield* ClientAuth.make(client, metadata)
     const proof = dpopKey === undefined ? undefined : yield* Dpop.proof(dpopKey, { method: "POST", url, nonce: nonces.get(url) })
@@ -77,7 +80,7 @@ export const request = Effect.fnUntraced(function*(
   grant: Grant,
   recognised?: oauth.RecognizedTokenTypes
 ): Effect.fn.Return<oauth.TokenEndpointResponse, Problem> {
-  const response = yield* withoutIdToken(yield* send(endpoint, grant))
+  const response = yield* cleaned(yield* send(endpoint, grant))
   return yield* Wire.attempt("token", () =>
     oauth.processGenericTokenEndpointResponse(
       { issuer: endpoint.metadata.issuer },
@@ -86,6 +89,9 @@ export const request = Effect.fnUntraced(function*(
       recognised === undefined ? {} : { recognizedTokenTypes: recognised }
     ))
 })
+
+/** Seconds; whoever says more means for ever. */
+const longest = 1_000_000_000
 
 /** A token for a resource. */
 export const credential = Effect.fnUntraced(function*(
@@ -99,13 +105,17 @@ export const credential = Effect.fnUntraced(function*(
   if (type === "dpop" && grant.dpopKey === undefined) {
     return yield* new Problem({ stage: "token", detail: "the token is bound to a key, though none was given" })
   }
+  if (!/^[\x21-\x7e]+$/.test(access_token)) {
+    return yield* new Problem({ stage: "token", detail: "the token has characters that no header can carry" })
+  }
   return {
     accessToken: Redacted.make(access_token),
     type,
     issuedAt: asked,
     clientId: grant.client.id,
     requested: Scopes.format(requested) ?? "",
-    ...(expires_in === undefined ? {} : { expiresAt: asked + expires_in * 1_000 }),
+    // Some say 0 for tokens that do not expire.
+    ...(expires_in === undefined || expires_in <= 0 ? {} : { expiresAt: asked + Math.min(expires_in, longest) * 1_000 }),
     ...(refresh_token === undefined ? {} : { refreshToken: Redacted.make(refresh_token) }),
     ...(scope === undefined ? {} : { granted: scope }),
     ...(type === "dpop" && grant.dpopKey !== undefined ? { dpopKey: grant.dpopKey } : {})

@@ -1,7 +1,8 @@
 /**
  * Where a client may be sent by what servers tell it (A-25, A-45, A-75): over
  * TLS, except on this machine, and from a public server never into a private
- * network. Names are taken as they are written; they are not looked up.
+ * network. Names are judged as they are written; see `PublicNetwork` for what they
+ * lead to.
  */
 import { quoted } from "./Problem.ts"
 
@@ -60,8 +61,8 @@ const reachOfIpv6 = (groups: ReadonlyArray<number>): Reach => {
   if (zeros(4) && groups[4] === 0xffff && sixth === 0) return reachOfIpv4(last)
   if (first === 0x64 && groups[1] === 0xff9b) return groups[2] === 0 ? reachOfIpv4(last) : "private"
   if (first === 0x2002) return reachOfIpv4((groups[1] ?? 0) * 65_536 + (groups[2] ?? 0))
-  // Unique local, link local, site local, multicast.
-  return (first & 0xfe00) === 0xfc00 || (first & 0xff80) === 0xfe80 || first >= 0xff00 ? "private" : "public"
+  // What is given out to everybody, without what is the protocols' own, such as Teredo.
+  return (first & 0xe000) === 0x2000 && !(first === 0x2001 && (groups[1] ?? 0) < 0x200) ? "public" : "private"
 }
 
 /** From where the host of a URL can be reached, as far as its name tells. */
@@ -75,14 +76,24 @@ export const reach = ({ hostname }: URL): Reach => {
   return /(?:^|\.)(?:local|internal|intranet|lan|home\.arpa)$/.test(host) || !host.includes(".") ? "private" : "public"
 }
 
+/** Whether everybody can reach an address, as a lookup gives it. One that cannot be read counts as private. */
+export const isPublicAddress = (address: string): boolean => {
+  const url = URL.parse(`http://${address.includes(":") ? `[${address}]` : address}/`)
+  return url !== null && reach(url) === "public"
+}
+
 /** A URL fit to be told: queries may hold keys. */
 export const shown = (text: string): string => {
   const url = URL.parse(text)
   return url === null ? text : `${url.origin}${url.pathname}`
 }
 
+/** Longer ones lead nowhere, and would be told in errors. */
+const maxLength = 4_096
+
 /** The URL, or what is wrong with it. Credentials in it are refused: they would go somewhere nobody chose. */
 export const check = (text: string, { allowPrivateNetwork, server }: Policy): URL | string => {
+  if (text.length > maxLength) return "expected a shorter URL"
   const url = URL.parse(text)
   if (url === null) return "expected an absolute URL"
   const shown = quoted(`${url.origin === "null" ? url.protocol : url.origin}`)
@@ -90,8 +101,12 @@ export const check = (text: string, { allowPrivateNetwork, server }: Policy): UR
   if (url.username !== "" || url.password !== "") return `the URL at ${shown} has credentials in it`
   const to = reach(url)
   if (url.protocol === "http:" && to !== "loopback") return `${shown} is not https:`
-  if (to !== "public" && reach(server) === "public" && !allowPrivateNetwork) {
-    return `${shown} is in a private network, where a public server may not lead; allowPrivateNetwork in "auth" permits it`
-  }
-  return url
+  return to !== "public" && isGuarded(url, { allowPrivateNetwork, server }) ? inPrivate(url) : url
 }
+
+/** Whether a URL may lead to public addresses only. The server's own host is where the user wants to go. */
+export const isGuarded = (url: URL, { allowPrivateNetwork, server }: Policy): boolean =>
+  !allowPrivateNetwork && reach(server) === "public" && url.hostname !== server.hostname
+
+export const inPrivate = ({ origin }: URL): string =>
+  `${quoted(origin)} is in a private network, where a public server may not lead; allowPrivateNetwork in "auth" permits it`

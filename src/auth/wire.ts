@@ -13,8 +13,10 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as oauth from "oauth4webapi"
+import * as NetworkFailure from "../internal/networkFailure.ts"
 import * as Body from "../transport/http/body.ts"
 import { Problem, quoted } from "./Problem.ts"
+import * as PublicNetwork from "./PublicNetwork.ts"
 import * as Urls from "./urls.ts"
 
 /** Documents and tokens are small; whoever sends more means no good. */
@@ -84,8 +86,11 @@ export const make = Effect.fnUntraced(function*(
         Effect.mapError((error) =>
           error instanceof Problem
             ? new Problem({ stage, detail: `${shown}: ${error.detail}` })
+            : NetworkFailure.codesOf(error).includes(PublicNetwork.refused)
+            ? new Problem({ stage, detail: Urls.inPrivate(checked) })
             : new Problem({ stage, detail: `${shown} cannot be reached` })
         ),
+        Effect.provideService(PublicNetwork.PublicNetwork, Urls.isGuarded(checked, policy)),
         quietly
       )
     })
@@ -116,7 +121,9 @@ const written = (stage: Problem["stage"], write: (options: WireOptions) => Promi
 const problem = (stage: Problem["stage"], error: unknown): Problem => {
   if (error instanceof oauth.ResponseBodyError) {
     const description = error.error_description === undefined ? "" : `: ${quoted(error.error_description)}`
-    return new Problem({ stage, code: quoted(error.error), detail: `${quoted(error.error)}${description}` })
+    const detail = `${quoted(error.error)}${description}`
+    // Whatever it calls it, this only means "later".
+    return error.status === 429 ? new Problem({ stage, detail }) : new Problem({ stage, code: quoted(error.error), detail })
   }
   if (error instanceof oauth.WWWAuthenticateChallengeError) {
     return new Problem({ stage, code: "invalid_client", detail: `status ${error.status}: the client's credentials are not accepted` })
@@ -137,7 +144,7 @@ export const attempt = <A>(stage: Problem["stage"], run: () => Promise<A>): Effe
 /** What a request keeps secret. */
 const secretsOf = ({ body, headers }: Written): ReadonlyArray<string> => {
   const form = new URLSearchParams(body)
-  const secrets = secretParameters.flatMap((name) => form.getAll(name))
+  const secrets = [...secretParameters.flatMap((name) => form.getAll(name)), headers["dpop"] ?? ""]
   // Written by the library: form-encoded, so that it is ASCII.
   const basic = /^Basic ([A-Za-z0-9+/]+=*)$/.exec(headers["authorization"] ?? "")?.[1]
   if (basic === undefined) return secrets
@@ -185,5 +192,8 @@ export const getJson = Effect.fnUntraced(function*(
   }
   if (response.status !== 200) return undefined
   const value = yield* Effect.orElseSucceed(attempt("discovery", () => response.json()), () => undefined)
-  return Predicate.isObject(value) && !Array.isArray(value) ? value as Record<string, unknown> : undefined
+  // Some write `null` for what they do not have.
+  return Predicate.isObject(value) && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null))
+    : undefined
 })

@@ -19,6 +19,7 @@
  * a root key `dialect`, and a caller with the option of that name.
  */
 import * as Predicate from "effect/Predicate"
+import * as OAuthDialect from "./OAuthDialect.ts"
 import * as Supervision from "./Supervision.ts"
 
 /** The canonical field that a key stands for, and how its value is translated to it. */
@@ -28,6 +29,8 @@ export interface Alias {
   readonly convert?: (value: unknown) => unknown
   /** What the key means then. */
   readonly otherwise?: Alias
+  /** Keys of an object that are lost with the translation. */
+  readonly unknown?: (value: unknown) => ReadonlyArray<string>
   /** The transport that the key implies where no type tag is given. */
   readonly implies?: string
 }
@@ -67,36 +70,11 @@ const bearer = (value: unknown): unknown => ({
 const bearerUnlessOAuth = (value: unknown): unknown =>
   typeof value === "string" && value !== "oauth" ? bearer(value) : undefined
 
-const words = (value: unknown): unknown => typeof value === "string" ? value.split(" ").filter((word) => word !== "") : value
+/** Ours, FastMCP's word for it, and Cursor's object. */
+const auth = (value: unknown): unknown =>
+  value === "oauth" ? {} : OAuthDialect.isForeign(value) ? OAuthDialect.convert(value) : value
 
-/** What others call the fields of `auth`. */
-const oauthFields: ReadonlyMap<string, readonly [field: string, convert?: (value: unknown) => unknown]> = new Map([
-  ["clientId", ["clientId"]],
-  ["client_id", ["clientId"]],
-  ["clientSecret", ["clientSecret"]],
-  ["client_secret", ["clientSecret"]],
-  ["scope", ["scopes", words]],
-  ["scopes", ["scopes", words]],
-  ["callbackPort", ["redirectUri", (port: unknown) => typeof port === "number" ? `http://localhost:${port}/callback` : port]]
-])
-
-/** OAuth as others ask for it: a switch, or an object of which only what we know is taken. */
-const oauth = (value: unknown): unknown =>
-  value === true
-    ? {}
-    : value === false
-    ? false
-    : Predicate.isReadonlyObject(value) && !Array.isArray(value)
-    ? Object.fromEntries(
-      Object.entries(value).flatMap(([key, item]) => {
-        const [field, convert] = oauthFields.get(key) ?? []
-        return field === undefined ? [] : [[field, convert === undefined ? item : convert(item)]]
-      })
-    )
-    : undefined
-
-/** Ours, and FastMCP's word for it. */
-const auth = (value: unknown): unknown => value === "oauth" ? {} : value
+const foreignKeys = (value: unknown): ReadonlyArray<string> => OAuthDialect.isForeign(value) ? OAuthDialect.unknown(value) : []
 
 const references = (value: unknown): unknown =>
   Predicate.isReadonlyObject(value)
@@ -157,8 +135,8 @@ const common: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ["env_http_headers", { field: "headers", convert: references }],
   ["auth_token", { field: "headers", convert: bearer }],
   ["authToken", { field: "headers", convert: bearer }],
-  ["auth", { field: "headers", convert: bearerUnlessOAuth, otherwise: { field: "auth", convert: auth } }],
-  ["oauth", { field: "auth", convert: oauth }],
+  ["auth", { field: "headers", convert: bearerUnlessOAuth, otherwise: { field: "auth", convert: auth, unknown: foreignKeys } }],
+  ["oauth", { field: "auth", convert: OAuthDialect.convert, unknown: OAuthDialect.unknown }],
   ["bearer_token_env_var", { field: "bearerTokenEnv" }],
   ["enabled", { field: "disabled", convert: not }],
   ["enabled_tools", { field: "allowedTools" }],
@@ -195,7 +173,7 @@ export const canonical: Dialect = dialect("mcp-connect", "mcpServers")
 const dialects: ReadonlyArray<Dialect> = [
   canonical,
   dialect("vscode", "servers"),
-  dialect("codex", "mcp_servers"),
+  dialect("codex", "mcp_servers", { aliases: [["scopes", { field: "auth", convert: OAuthDialect.scopes }]] }),
   dialect("opencode", "mcp", { reference: [/\{env:([A-Za-z_]\w*)\}/g, "${$1}"] }),
   dialect("cline", "mcpServers", {
     tellTales: ["autoApprove", "alwaysAllow", "transportType"],

@@ -135,6 +135,7 @@ const collect = (
       const value = dialect.reference !== undefined && templated.has(alias.field)
         ? translate(converted, dialect.reference)
         : converted
+      for (const name of alias.unknown?.(raw) ?? []) notes.unused.push({ path: [key, name], message: "Unknown key: it has no effect" })
       claims.set(alias.field, [...(claims.get(alias.field) ?? []), { key, alias, raw, value }])
     }
   }
@@ -242,6 +243,9 @@ export const make = (entry: unknown, dialect: Dialect): Draft => {
       if (bearer !== undefined && Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) {
         notes.report([bearer.key], "There is also a header \"Authorization\": expected only one of them")
       }
+    } else if (field === "auth" && claimed.length > 1 && claimed.every(({ value }) => Predicate.isReadonlyObject(value))) {
+      notes.origins.set(field, [claimed[0]?.key ?? field])
+      fields["auth"] = merged(field, claimed, Rules.notDangerous, (name) => name, notes)
     } else if (field !== "transport") {
       fields[field] = agreed(field, claimed, notes)
     }

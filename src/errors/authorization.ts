@@ -39,7 +39,7 @@ export class NeedsAuthorization extends Schema.Error<NeedsAuthorization>(id("Nee
 }) {
   override get message() {
     const wider = this.scopes === undefined || this.scopes.length === 0 ? "" : ` with more scopes (${excerpt(this.scopes.join(" "))})`
-    return `${this.url} needs a login${wider}, at ${new URL(this.authorizationUrl).origin}`
+    return `${this.url} needs a login${wider}, at ${URL.parse(this.authorizationUrl)?.origin ?? "an unknown place"}`
   }
 }
 

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process"
 import { createServer } from "node:http"
 import { Authorize, NotAuthorized } from "../auth/Authorize.ts"
 import * as Loopback from "../auth/loopback.ts"
+import { codesOf } from "../internal/networkFailure.ts"
 
 /** The system's own way to show a page, as a program and its arguments: a URL is a stranger's text and no shell sees it. */
 const opener = (url: string): readonly [command: string, args: ReadonlyArray<string>] => {
@@ -33,7 +34,13 @@ const listenOnLoopback: Loopback.Options["listen"] = Effect.fnUntraced(function*
   const NodeHttpServer = yield* Effect.promise(() => import("@effect/platform-node/NodeHttpServer"))
   const server = createServer()
   const listening = yield* NodeHttpServer.make(() => server, { port, host: "127.0.0.1" }).pipe(
-    Effect.mapError(() => new NotAuthorized({ detail: `port ${port} of this machine cannot be listened at` }))
+    Effect.mapError((error) =>
+      new NotAuthorized({
+        detail: `port ${port} of this machine cannot be listened at${
+          codesOf(error).includes("EADDRINUSE") ? ": another program does, perhaps another login" : ""
+        }`
+      })
+    )
   )
   // Browsers hold connections in reserve; the page they were sent is away by then.
   const closeAll = Effect.delay(Effect.sync(() => server.closeAllConnections()), "500 millis")

@@ -27,6 +27,8 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Arrival from "../auth/arrival.ts"
+import { Attended } from "../auth/Attended.ts"
+import { isOutage } from "../auth/Problem.ts"
 import * as Patience from "../internal/patience.ts"
 import type { McpClient } from "../McpClient.ts"
 import * as McpError from "../McpError.ts"
@@ -63,6 +65,8 @@ export interface Options {
   readonly restore?: (client: Client, again: boolean) => Effect.Effect<void, McpError.McpError, Scope.Scope>
   /** Whether somebody waits for news of the server, which is demand too. */
   readonly demanded?: () => boolean
+  /** Whether a call is under way on the connection: for a user's call one may be asked to log in. */
+  readonly inUse?: () => boolean
   /** Told of every transition, as it happens. */
   readonly onStatus?: (status: Status.Status) => void
 }
@@ -83,6 +87,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   /** Those who wait for the connection. */
   let waiting: Deferred.Deferred<Client, McpError.McpError> | undefined
   let waiters = 0
+  /** Those among them who do so for a user. */
+  let users = 0
   /** Whether the fiber goes on, and whether it shall make another attempt after the one it makes. */
   let running = false
   let again = false
@@ -141,8 +147,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const giveUp = (error: McpError.McpError, value: Status.Status) => {
     had = false
+    // Whoever follows the status may call at once, and waits for the next attempt.
+    const before = waiting
+    waiting = undefined
     become(value)
-    settle(Effect.fail(error))
+    if (before !== undefined) Deferred.doneUnsafe(before, Effect.fail(error))
   }
 
   const forget = () => {
@@ -194,9 +203,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     return checks(0)
   }
 
+  const attended = () => current === undefined ? users > 0 : options.inUse?.() === true
+
   /** One connection, from the attempt to its end. */
   const connection = Effect.gen(function*() {
-    const client = yield* options.connect
+    const client = yield* Effect.provideService(options.connect, Attended, attended)
     if (options.restore !== undefined) yield* options.restore(client, ever)
     const lost = ready(client)
     const loseWith = (why: Effect.Effect<McpError.McpError>) =>
@@ -265,18 +276,23 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   // ---------------------------------------------------------------------------
 
   const wait = (begin: () => void) =>
-    Effect.uninterruptibleMask((restore) => {
-      // The fiber may be done before this one goes on.
-      const deferred = waiting ??= Deferred.makeUnsafe()
-      waiters += 1
-      begin()
-      return Effect.ensuring(
-        restore(Deferred.await(deferred)),
-        Effect.sync(() => {
-          waiters -= 1
-        })
-      )
-    })
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Attended, (attended) => {
+        // The fiber may be done before this one goes on.
+        const deferred = waiting ??= Deferred.makeUnsafe()
+        const user = attended() ? 1 : 0
+        waiters += 1
+        users += user
+        begin()
+        return Effect.ensuring(
+          restore(Deferred.await(deferred)),
+          Effect.sync(() => {
+            waiters -= 1
+            users -= user
+          })
+        )
+      })
+    )
 
   const client: Effect.Effect<Client, McpError.McpError> = Effect.suspend((): Effect.Effect<Client, McpError.McpError> => {
     if (draining) return refusal(new McpError.ServerDraining())
@@ -309,8 +325,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         const arrival = Arrival.after(error.reason)
         if (arrival === undefined) return Effect.fail(error)
         // Another program may have got one, of which nobody here is told.
-        return Effect.flatMap(arrival.isThere, (there) => {
-          if (!there) return Effect.fail(error)
+        return Effect.flatMap(Effect.zip(arrival.isThere, Attended), ([there, attended]) => {
+          if (!there && !(arrival.unasked && attended())) return Effect.fail(error)
           if (status.value._tag === "NeedsAuthorization") resume()
           return client
         })
@@ -355,9 +371,6 @@ const toBackoff = (schedule: Policy.Reconnect["schedule"]): Effect.Effect<Backof
       () => Effect.undefined
     ))
 
-/** What an authorization server says when it is in trouble. */
-const outages: ReadonlySet<string> = new Set(["server_error", "temporarily_unavailable"])
-
 /** Whether nothing but other credentials helps. An authorization server in trouble is an outage like others. */
 const isUnauthorized = ({ reason }: McpError.McpError): boolean => {
   switch (reason._tag) {
@@ -368,7 +381,7 @@ const isUnauthorized = ({ reason }: McpError.McpError): boolean => {
       return reason.scopes === undefined
     case "Unauthorized":
       return reason.stage === "authorization" || reason.stage === "request" ||
-        (reason.stage === "token" && reason.code !== undefined && !outages.has(reason.code))
+        (reason.stage === "token" && !isOutage(reason.code))
     default:
       return false
   }

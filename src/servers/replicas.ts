@@ -21,6 +21,7 @@ import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { McpClient } from "../McpClient.ts"
+import { Attended } from "../auth/Attended.ts"
 import * as McpError from "../McpError.ts"
 import type * as Policy from "./policy.ts"
 import * as Status from "./status.ts"
@@ -84,6 +85,8 @@ interface Slot {
   readonly scope: Scope.Closeable
   status: Status.Status
   inFlight: number
+  /** Of them those who keep the connection between calls, too. */
+  lent: number
   idleSince: number
   /** When it was told to connect. */
   warmedAt: number
@@ -110,8 +113,11 @@ const rankOf = ({ status }: Slot): number => rank[status._tag]
  */
 export const make = Effect.fnUntraced(function*(options: {
   readonly name: string
-  /** Makes a replica, which tells each change of its status. */
-  readonly member: (onStatus: (status: Status.Status) => void) => Effect.Effect<Replica, never, Scope.Scope>
+  /** Makes a replica, which tells each change of its status, and is told whether a call is under way on it. */
+  readonly member: (
+    onStatus: (status: Status.Status) => void,
+    inUse: () => boolean
+  ) => Effect.Effect<Replica, never, Scope.Scope>
   readonly options: Policy.Replicas
   /** Told each change of the status of all. */
   readonly onStatus?: ((status: Status.Status) => void) | undefined
@@ -290,7 +296,19 @@ export const make = Effect.fnUntraced(function*(options: {
   const session: Replicas["session"] = (sessionOptions) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(checkout(restore, sessionOptions?.within), ({ client, ticket }) =>
-        Effect.as(Effect.addFinalizer(() => Effect.sync(() => giveUp(ticket))), client))
+        Effect.suspend(() => {
+          const { slot } = ticket
+          if (slot !== undefined) slot.lent++
+          return Effect.as(
+            Effect.addFinalizer(() =>
+              Effect.sync(() => {
+                if (slot !== undefined) slot.lent--
+                giveUp(ticket)
+              })
+            ),
+            client
+          )
+        }))
     )
 
   // ---------------------------------------------------------------------------
@@ -321,8 +339,8 @@ export const make = Effect.fnUntraced(function*(options: {
         slot.status = status
         changed()
       }
-    }).pipe(Effect.provideService(Scope.Scope, own))
-    slot = { replica, scope: own, status: first, inFlight: 0, idleSince: now(), warmedAt: -Infinity }
+    }, () => slot !== undefined && slot.inFlight > slot.lent).pipe(Effect.provideService(Scope.Scope, own))
+    slot = { replica, scope: own, status: first, inFlight: 0, lent: 0, idleSince: now(), warmedAt: -Infinity }
     slots.push(slot)
     changed()
     return slot
@@ -332,7 +350,8 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const warm = (slot: Slot) => {
     slot.warmedAt = now()
-    return Effect.forkIn(Effect.ignore(slot.replica.client), slot.scope, { startImmediately: true })
+    const unattended = Effect.provideService(slot.replica.client, Attended, () => false)
+    return Effect.forkIn(Effect.ignore(unattended), slot.scope, { startImmediately: true })
   }
 
   // ---------------------------------------------------------------------------

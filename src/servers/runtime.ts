@@ -15,6 +15,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import { Attended } from "../auth/Attended.ts"
 import * as Broadcast from "../internal/broadcast.ts"
 import * as Deadlines from "../internal/deadlines.ts"
 import type * as McpConfig from "../McpConfig.ts"
@@ -416,7 +417,7 @@ export const make = Effect.fnUntraced(function*(
   yield* Effect.forEach(
     background.filter((name) => !required.includes(name)),
     (name) =>
-      Effect.catch(connectNow(name), (error) => Effect.logWarning(`The server "${name}" cannot be used yet: ${error.message}`)),
+      Effect.catch(Effect.provideService(connectNow(name), Attended, () => false), (error) => Effect.logWarning(`The server "${name}" cannot be used yet: ${error.message}`)),
     { concurrency, discard: true }
   ).pipe(Effect.forkScoped)
   yield* Effect.forEach(required, (name) =>

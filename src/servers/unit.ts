@@ -36,8 +36,8 @@ export const make = Effect.fnUntraced(function*(options: {
   const replicas = yield* Replicas.make({
     name,
     options: policy.replicas,
-    member: (onStatus) =>
-      Member.make({ name, connect, policy, restore: continuity.restore, demanded: continuity.demanded, onStatus }),
+    member: (onStatus, inUse) =>
+      Member.make({ name, connect, policy, restore: continuity.restore, demanded: continuity.demanded, inUse, onStatus }),
     onStatus: options.onStatus
   })
   // Registered last, so that it runs first: readers learn of the end before the connections are gone.

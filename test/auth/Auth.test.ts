@@ -4,12 +4,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as Auth from "../../src/auth/Auth.ts"
+import * as Authorize from "../../src/auth/Authorize.ts"
 import { Grant } from "../../src/auth/Grant.ts"
+import * as Loopback from "../../src/auth/loopback.ts"
 import * as TokenStore from "../../src/auth/TokenStore.ts"
 import * as McpError from "../../src/McpError.ts"
 import * as Scripted from "../support/scriptedAuth.ts"
@@ -309,6 +313,25 @@ describe("a token", () => {
     }).pipe(provide(user.layer))
   })
 
+  it.effect("that its server refuses though it is new is asked for again after a minute, by a refresh before a login", () => {
+    const script = Scripted.make()
+    let strict = true
+    script.override = ({ url }) => url.href === server && strict ? new Response("", { status: 401 }) : undefined
+    const user = Scripted.agreeing(script)
+    return Effect.gen(function*() {
+      const { get, refused } = yield* open(script)
+      yield* refused
+      yield* TestClock.adjust("59 seconds")
+      yield* refused
+      assert.deepStrictEqual([user.asked.length, Scripted.to(script, "/token").length], [1, 1])
+      yield* TestClock.adjust("1 seconds")
+      strict = false
+      script.valid.clear()
+      assert.strictEqual(yield* get(), "200 hello")
+      assert.deepStrictEqual([user.asked.length, Scripted.to(script, "/token").length], [1, 2])
+    }).pipe(provide(user.layer))
+  })
+
   it.effect("is not lost, wherever the one who refreshes it is interrupted", () =>
     Effect.forEach(Array.from({ length: 80 }, (_, steps) => steps), (steps) => {
       const script = Scripted.make()
@@ -341,6 +364,115 @@ describe("a token", () => {
         assert.isAtMost(user.asked.length, 2)
       }).pipe(provide(user.layer))
     }, { discard: true }))
+
+  it.effect("whose code has come back is got and kept, though all who wanted it are interrupted meanwhile", () => {
+    const script = Scripted.make()
+    const user = Scripted.agreeing(script)
+    const [exchanging, answer] = [Deferred.makeUnsafe<void>(), Deferred.makeUnsafe<void>()]
+    script.override = ({ url }) =>
+      url.pathname !== "/token" ? undefined : Effect.as(Effect.andThen(Deferred.succeed(exchanging, void 0), Deferred.await(answer)), undefined)
+    return Effect.gen(function*() {
+      const { get } = yield* open(script)
+      const all = yield* Effect.forEach(Array.from({ length: 10 }), () => Effect.forkChild(get(), { startImmediately: true }))
+      yield* Deferred.await(exchanging)
+      const interrupting = yield* Effect.forkChild(Fiber.interruptAll(all), { startImmediately: true })
+      yield* Deferred.succeed(answer, void 0)
+      yield* Fiber.join(interrupting)
+      // When the last of them has ended, it is kept.
+      const kept = yield* (yield* TokenStore.TokenStore).get({ issuer, resource: server, principal: "" })
+      assert.strictEqual(kept === undefined ? undefined : Redacted.value(kept.accessToken), "token-1")
+      assert.strictEqual(yield* get(), "200 hello")
+      assert.deepStrictEqual([user.asked.length, Scripted.to(script, "/token").length], [1, 1])
+    }).pipe(provide(user.layer))
+  })
+
+  /** The answer to a request that has arrived. */
+  const answered = (asked: Deferred.Deferred<void>, reply: () => Response | Effect.Effect<Response>): Effect.Effect<Response> =>
+    Effect.andThen(Deferred.succeed(asked, void 0), Effect.suspend(() => {
+      const response = reply()
+      return Effect.isEffect(response) ? response : Effect.succeed(response)
+    }))
+
+  const stuck: ReadonlyArray<readonly [what: string, answer: () => Response | Effect.Effect<Response>]> = [
+    ["never answers", () => Effect.never],
+    ["sends a byte now and then", () => new Response(Scripted.dripping())]
+  ]
+  for (const [what, reply] of stuck) {
+    for (const path of ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server", "/register", "/token"]) {
+      it.effect(`that is waited for at ${path}, which ${what}, is given up in time`, () => {
+        const script = Scripted.make()
+        const user = Scripted.agreeing(script)
+        const asked = Deferred.makeUnsafe<void>()
+        script.override = ({ url }) => url.pathname === path ? answered(asked, reply) : undefined
+        return Effect.gen(function*() {
+          const { refused } = yield* open(script)
+          const fiber = yield* Effect.forkChild(refused, { startImmediately: true })
+          yield* Deferred.await(asked)
+          yield* TestClock.adjust("29 seconds")
+          assert.isUndefined(fiber.pollUnsafe())
+          yield* TestClock.adjust("1 seconds")
+          assert.match((yield* Fiber.join(fiber))?.message ?? "", /does not answer/)
+        }).pipe(provide(user.layer))
+      })
+    }
+
+    it.effect(`whose refresh ${what} is given up in time, also by who is interrupted, and is not asked of the user`, () => {
+      const script = Scripted.make()
+      const user = Scripted.agreeing(script)
+      return Effect.gen(function*() {
+        const { get, refused } = yield* open(script)
+        yield* get()
+        script.valid.clear()
+        const begin = Effect.fnUntraced(function*<A, E>(request: Effect.Effect<A, E>) {
+          const asked = Deferred.makeUnsafe<void>()
+          script.override = ({ url }) => url.pathname === "/token" ? answered(asked, reply) : undefined
+          const fiber = yield* Effect.forkChild(request, { startImmediately: true })
+          yield* Deferred.await(asked)
+          return fiber
+        })
+        const fiber = yield* begin(refused)
+        yield* TestClock.adjust("30 seconds")
+        assert.match((yield* Fiber.join(fiber))?.message ?? "", /does not answer/)
+        const interrupting = yield* Effect.forkChild(Fiber.interrupt(yield* begin(get())), { startImmediately: true })
+        yield* TestClock.adjust("4 seconds")
+        assert.isUndefined(interrupting.pollUnsafe())
+        yield* TestClock.adjust("1 seconds")
+        yield* Fiber.join(interrupting)
+        assert.strictEqual(user.asked.length, 1)
+      }).pipe(provide(user.layer))
+    })
+  }
+
+  for (const path of ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server", "/register", "/token"]) {
+    for (const status of [200, 400]) {
+      it.effect(`is not got from an answer without end at ${path} (status ${status})`, () => {
+        const script = Scripted.make()
+        const user = Scripted.agreeing(script)
+        const endless = Scripted.flooding()
+        script.override = ({ url }) => url.pathname === path ? new Response(endless.body, { status }) : undefined
+        return Effect.gen(function*() {
+          const { refused } = yield* open(script)
+          assert.match((yield* refused)?.message ?? "", /larger than/)
+          assert.isBelow(endless.sent(), 2 * 1024 * 1024)
+        }).pipe(provide(user.layer))
+      })
+    }
+
+    it.effect(`is not looked for where ${path} redirects to`, () => {
+      const script = Scripted.make()
+      const user = Scripted.agreeing(script)
+      script.override = ({ url }) =>
+        url.pathname === path || url.pathname === "/elsewhere"
+          ? new Response("", { status: 307, headers: { location: `${url.origin}/elsewhere` } })
+          : undefined
+      return Effect.gen(function*() {
+        const { get } = yield* open(script)
+        yield* Effect.exit(get())
+        assert.strictEqual(Scripted.to(script, "/elsewhere").length, 0)
+        assert.isAtMost(Scripted.to(script, path).length, 2)
+      }).pipe(provide(user.layer))
+    })
+  }
 
   it.effect("shows none of the secrets that an authorization server repeats", () => {
     const script = Scripted.make()
@@ -483,6 +615,98 @@ describe("a token", () => {
     }).pipe(provide(user.layer))
   })
 
+  it.effect("whose refresh fails for a hundred requests is got for all of them by one login", () => {
+    const script = Scripted.make()
+    const user = Scripted.agreeing(script)
+    return Effect.gen(function*() {
+      const { get } = yield* open(script)
+      yield* get()
+      script.valid.clear()
+      script.refreshToken = undefined
+      const all = yield* Effect.forEach(Array.from({ length: 100 }), () => get(), { concurrency: "unbounded" })
+      assert.deepStrictEqual(new Set(all), new Set(["200 hello"]))
+      assert.deepStrictEqual(Scripted.to(script, "/token").map(({ form }) => form.get("grant_type")), [
+        "authorization_code",
+        "refresh_token",
+        "authorization_code"
+      ])
+      assert.strictEqual(user.asked.length, 2)
+    }).pipe(provide(user.layer))
+  })
+
+  it.effect("is got by the same login for the others when the one who began it is interrupted, each time anew", () => {
+    const script = Scripted.make()
+    const gate = Deferred.makeUnsafe<void>()
+    const user = Scripted.agreeing(script, { gate })
+    return Effect.gen(function*() {
+      const { get } = yield* open(script)
+      const [first, ...others] = yield* Effect.forEach(Array.from({ length: 100 }), () => Effect.forkChild(get(), { startImmediately: true }))
+      yield* user.began
+      if (first !== undefined) yield* Fiber.interrupt(first)
+      const [some, rest] = [others.slice(0, 50), others.slice(50)]
+      yield* Fiber.interruptAll(some)
+      yield* Deferred.succeed(gate, void 0)
+      assert.deepStrictEqual(new Set(yield* Fiber.joinAll(rest)), new Set(["200 hello"]))
+      for (const fiber of some) assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
+      assert.deepStrictEqual([user.asked.length, Scripted.to(script, "/token").length], [1, 1])
+    }).pipe(provide(user.layer))
+  })
+
+  it.effect("that nobody logs in for in time is failed for all who wait, once each, and asked for again by who comes then", () => {
+    const script = Scripted.make()
+    const asked: Array<URL> = []
+    let began = Deferred.makeUnsafe<void>()
+    const absent = Layer.succeed(Authorize.Authorize, Loopback.make({
+      open: (url) =>
+        Effect.suspend(() => {
+          asked.push(url)
+          return Deferred.succeed(began, void 0)
+        }),
+      listen: () =>
+        Effect.succeed(HttpServer.HttpServer.of({
+          address: NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, 4_000),
+          serve: () => Effect.void
+        })),
+      timeout: "5 minutes"
+    }))
+    return Effect.gen(function*() {
+      const { refused } = yield* open(script)
+      for (let round = 1; round <= 2; round += 1) {
+        began = Deferred.makeUnsafe()
+        const all = yield* Effect.forkChild(Effect.forEach(Array.from({ length: 100 }), () => refused, { concurrency: "unbounded" }), {
+          startImmediately: true
+        })
+        yield* Deferred.await(began)
+        yield* TestClock.adjust("5 minutes")
+        const reasons = yield* Fiber.join(all)
+        assert.isTrue(reasons.every((reason) => /nobody has logged in in time/.test(reason?.message ?? "")))
+        assert.deepStrictEqual([reasons.length, asked.length], [100, round])
+      }
+      assert.strictEqual(Scripted.to(script, "/token").length, 0)
+    }).pipe(provide(absent))
+  })
+
+  it.effect("that is being redeemed for those who are gone is used by who comes meanwhile", () => {
+    const script = Scripted.make()
+    const user = Scripted.agreeing(script)
+    const [exchanging, answer] = [Deferred.makeUnsafe<void>(), Deferred.makeUnsafe<void>()]
+    script.override = ({ url }) =>
+      url.pathname !== "/token" ? undefined : Effect.as(Effect.andThen(Deferred.succeed(exchanging, void 0), Deferred.await(answer)), undefined)
+    return Effect.gen(function*() {
+      const one = yield* open(script)
+      const two = yield* open(script)
+      const gone = yield* Effect.forkChild(one.get(), { startImmediately: true })
+      yield* Deferred.await(exchanging)
+      const going = yield* Effect.forkChild(Fiber.interrupt(gone), { startImmediately: true })
+      const next = yield* Effect.forkChild(two.get(), { startImmediately: true })
+      yield* Effect.repeat(Effect.yieldNow, { times: 50 })
+      yield* Deferred.succeed(answer, void 0)
+      assert.strictEqual(yield* Fiber.join(next), "200 hello")
+      yield* Fiber.join(going)
+      assert.deepStrictEqual([user.asked.length, Scripted.to(script, "/token").length], [1, 1])
+    }).pipe(provide(user.layer))
+  })
+
   it.effect("is kept, and nobody is asked to log in, while the authorization server is out of order", () => {
     const script = Scripted.make()
     const user = Scripted.agreeing(script)
@@ -549,8 +773,32 @@ describe("scopes", () => {
         : undefined
     return Effect.gen(function*() {
       const { refused } = yield* open(script)
-      assert.isDefined(yield* refused)
-      assert.isAtMost(user.asked.length, 5)
+      assert.strictEqual((yield* refused)?._tag, "Forbidden")
+      assert.isAtMost(user.asked.length, 3)
+    }).pipe(provide(user.layer))
+  })
+
+  it.effect("that many calls need at once, another one each, are all asked for", () => {
+    const script = Scripted.make()
+    const user = Scripted.agreeing(script)
+    const granted = new Map<string, Array<string>>()
+    script.override = ({ headers, url }) => {
+      if (url.pathname === "/token") {
+        granted.set(`token-${script.tokens + 1}`, (user.asked.at(-1)?.searchParams.get("scope") ?? "").split(" "))
+      }
+      const token = headers["authorization"]?.slice("Bearer ".length) ?? ""
+      if (url.origin !== new URL(server).origin || !script.valid.has(token)) return undefined
+      const scope = url.searchParams.get("scope") ?? ""
+      return granted.get(token)?.includes(scope)
+        ? undefined
+        : new Response("", { status: 403, headers: { "www-authenticate": `Bearer error="insufficient_scope", scope="${scope}"` } })
+    }
+    const scopes = Array.from({ length: 10 }, (_, index) => `s${index}`)
+    return Effect.gen(function*() {
+      const { get } = yield* open(script)
+      const answers = yield* Effect.forEach(scopes, (scope) => get(`${server}?scope=${scope}`), { concurrency: "unbounded" })
+      assert.deepStrictEqual(answers, scopes.map(() => "200 hello"))
+      assert.isAtMost(user.asked.length, scopes.length + 1)
     }).pipe(provide(user.layer))
   })
 

@@ -1,16 +1,22 @@
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
+import * as PlatformError from "effect/PlatformError"
+import * as ChildProcess from "effect/process/ChildProcess"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { join } from "node:path"
 import type { Credential } from "../../src/auth/Credential.ts"
 import * as FileTokenStore from "../../src/auth/FileTokenStore.ts"
 
 const key = { issuer: "https://as.example.com", resource: "https://mcp.example.com/mcp", principal: "" }
+
+const other = { ...key, resource: "https://other.example.com/mcp" }
 
 const credential = (token: string): Credential => ({
   accessToken: Redacted.make(token),
@@ -22,11 +28,25 @@ const credential = (token: string): Credential => ({
 
 const tokenOf = (credential: Credential | undefined) => credential === undefined ? undefined : Redacted.value(credential.accessToken)
 
-const run = <A, E>(test: (directory: string, fs: FileSystem.FileSystem) => Effect.Effect<A, E, FileSystem.FileSystem | import("effect/Path").Path | import("effect/Scope").Scope>) =>
+const run = <A, E>(test: (directory: string, fs: FileSystem.FileSystem) => Effect.Effect<A, E, Layer.Success<typeof NodeServices.layer> | import("effect/Scope").Scope>) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     return yield* test(`${yield* fs.makeTempDirectoryScoped()}/tokens`, fs)
-  }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer)))
+  }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+
+/** A program that holds the lock, was stopped, and has been silent for long. */
+const stopped = Effect.fnUntraced(function*(directory: string, where: string) {
+  const fs = yield* FileSystem.FileSystem
+  const child = yield* ChildProcess.make(process.execPath, [join(import.meta.dirname, "stopper.ts"), directory, where], { extendEnv: true })
+  const lines = yield* Stream.toPull(Stream.splitLines(Stream.decodeText(child.all)))
+  assert.deepStrictEqual(yield* lines, ["stopped"])
+  const state = Effect.map(fs.readFileString(`/proc/${child.pid}/stat`), (text) => /\) (\w)/.exec(text)?.[1])
+  yield* Effect.repeat(state, { until: (state) => state === "T", schedule: Schedule.spaced("5 millis") })
+  const [lock = ""] = (yield* fs.readDirectory(directory)).filter((name) => name.endsWith(".lock"))
+  const longAgo = new Date(Date.now() - 60_000)
+  yield* fs.utimes(`${directory}/${lock}`, longAgo, longAgo)
+  return { child, lines }
+})
 
 describe("tokens in files", () => {
   it.live("are in a directory and in files that only their user can read, also where it was open before", () =>
@@ -42,17 +62,131 @@ describe("tokens in files", () => {
         assert.strictEqual(yield* mode(`${directory}/${names[0]}`), 0o600)
       })))
 
-  it.live("that were cut off or belong to something else count as absent", () =>
+  it.live("that others could read can be read by their user only from the first look at them", () =>
     run((directory, fs) =>
       Effect.gen(function*() {
         const store = yield* FileTokenStore.make(directory)
         yield* store.modify(key, (_, save) => save(credential("secret")))
         const [name = ""] = yield* fs.readDirectory(directory)
-        for (const text of ["", "{\"key\":", "{\"key\":\"other\",\"value\":\"{}\"}", "{\"key\":1}"]) {
-          yield* fs.writeFileString(`${directory}/${name}`, text)
-          assert.isUndefined(yield* store.get(key))
-        }
+        const mode = Effect.map(fs.stat(`${directory}/${name}`), ({ mode }) => mode & 0o777)
+        yield* fs.chmod(`${directory}/${name}`, 0o644)
+        assert.strictEqual(tokenOf(yield* store.get(key)), "secret")
+        assert.strictEqual(yield* mode, 0o600)
+        yield* fs.chmod(`${directory}/${name}`, 0o644)
+        yield* store.modify(key, (_, save) => save(credential("next")))
+        assert.strictEqual(yield* mode, 0o600)
       })))
+
+  it.live("that were cut off or belong to something else are told with their path, and nothing is done to them or to others", () =>
+    run((directory, fs) =>
+      Effect.gen(function*() {
+        const store = yield* FileTokenStore.make(directory)
+        yield* store.modify(key, (_, save) => save(credential("secret")))
+        const [name = ""] = yield* fs.readDirectory(directory)
+        yield* store.modify(other, (_, save) => save(credential("of another server")))
+        yield* fs.writeFileString(`${directory}/notes.json`, "{}")
+        for (const text of ["", "{\"key\":", "{\"key\":\"other\",\"value\":\"{}\"}", "{\"key\":1}", "null"]) {
+          yield* fs.writeFileString(`${directory}/${name}`, text)
+          const errors = [yield* Effect.flip(store.get(key)), yield* Effect.flip(store.modify(key, (_, save) => save(credential("new"))))]
+          for (const { message } of errors) {
+            assert.include(message, `${directory}/${name}`)
+            assert.match(message, /move it away, and log in again/)
+          }
+          assert.strictEqual(yield* fs.readFileString(`${directory}/${name}`), text)
+        }
+        assert.strictEqual(tokenOf(yield* store.get(other)), "of another server")
+        assert.strictEqual(yield* fs.readFileString(`${directory}/notes.json`), "{}")
+        yield* fs.remove(`${directory}/${name}`)
+        yield* store.modify(key, (_, save) => save(credential("new")))
+        assert.strictEqual(tokenOf(yield* store.get(key)), "new")
+      })))
+
+  const failing = (code: string, tag: "Unknown" | "PermissionDenied") =>
+    PlatformError.systemError({ _tag: tag, module: "FileSystem", method: "open", cause: Object.assign(new Error(code), { code }) })
+
+  const troubles = [
+    ["a full disk", "ENOSPC", "Unknown", /disk is full: make room/],
+    ["a used up quota", "EDQUOT", "Unknown", /disk is full: make room/],
+    ["a read-only file system", "EROFS", "Unknown", /read-only: choose another folder/],
+    ["a folder that may not be written to", "EACCES", "PermissionDenied", /permission denied: .* belong to this user/]
+  ] as const
+  for (const [what, code, tag, told] of troubles) {
+    for (const where of ["open", "write"] as const) {
+      it.live(`stay as they are on ${what} (${where}), which is told with the folder and what to do`, () =>
+        run((directory, fs) =>
+          Effect.gen(function*() {
+            let broken: "lock" | "draft" | "none" = "none"
+            const isBroken = (path: string) => broken === "lock" ? path.endsWith(".lock") : broken === "draft" && path.includes(".json.")
+            const error = Effect.fail(failing(code, tag))
+            const files: FileSystem.FileSystem = {
+              ...fs,
+              open: (path, options) =>
+                !isBroken(path)
+                  ? fs.open(path, options)
+                  : where === "open"
+                  ? error
+                  // A file of the system has its methods from its class.
+                  : Effect.map(fs.open(path, options), (open) => Object.assign(Object.create(open), { writeAll: () => error }))
+            }
+            const store = yield* Effect.provideService(FileTokenStore.make(directory), FileSystem.FileSystem, files)
+            yield* store.modify(key, (_, save) => save(credential("kept")))
+            yield* store.modify(other, (_, save) => save(credential("of another server")))
+            const before = yield* fs.readDirectory(directory)
+            for (broken of ["lock", "draft"] as const) {
+              const { message } = yield* Effect.flip(store.modify(key, (_, save) => save(credential("new"))))
+              assert.include(message, directory)
+              assert.match(message, told)
+              assert.notMatch(message, /kept|new\b/)
+              assert.deepStrictEqual(yield* fs.readDirectory(directory), before)
+            }
+            assert.deepStrictEqual([tokenOf(yield* store.get(key)), tokenOf(yield* store.get(other))], ["kept", "of another server"])
+            broken = "none"
+            yield* store.modify(key, (_, save) => save(credential("new")))
+            assert.strictEqual(tokenOf(yield* store.get(key)), "new")
+          })))
+    }
+  }
+
+  it.live("leave no draft behind that a program did not finish", () =>
+    run((directory, fs) =>
+      Effect.gen(function*() {
+        const store = yield* FileTokenStore.make(directory)
+        yield* store.modify(key, (_, save) => save(credential("secret")))
+        const names = yield* fs.readDirectory(directory)
+        yield* fs.writeFileString(`${directory}/${names[0]}.of-the-dead`, "half")
+        yield* store.modify(key, () => Effect.void)
+        assert.deepStrictEqual(yield* fs.readDirectory(directory), names)
+      })))
+
+  for (const where of ["work", "look", "move"]) {
+    it.live(`that others have got while their holder was stopped are not overwritten by it (before "${where}")`, () =>
+      run((directory, fs) =>
+        Effect.gen(function*() {
+          const store = yield* FileTokenStore.make(directory)
+          yield* store.modify(key, (_, save) => save(credential("old")))
+          const { child, lines } = yield* stopped(directory, where)
+          yield* store.modify(key, (_, save) => save({ ...credential("newer"), refreshToken: Redacted.make("newer refresh") }))
+          process.kill(Number(child.pid), "SIGCONT")
+          assert.deepStrictEqual(yield* lines, ["ended"])
+          assert.strictEqual(Number(yield* child.exitCode), 0)
+          const kept = yield* store.get(key)
+          assert.strictEqual(tokenOf(kept), "newer")
+          assert.strictEqual(kept?.refreshToken === undefined ? undefined : Redacted.value(kept.refreshToken), "newer refresh")
+          assert.deepStrictEqual((yield* fs.readDirectory(directory)).filter((name) => !name.endsWith(".json")), [])
+        })))
+
+    it.live(`are kept by a holder that was stopped while nobody got others (before "${where}")`, () =>
+      run((directory) =>
+        Effect.gen(function*() {
+          const store = yield* FileTokenStore.make(directory)
+          yield* store.modify(key, (_, save) => save(credential("old")))
+          const { child, lines } = yield* stopped(directory, where)
+          yield* store.modify(key, () => Effect.void)
+          process.kill(Number(child.pid), "SIGCONT")
+          assert.deepStrictEqual(yield* lines, ["ended"])
+          assert.strictEqual(tokenOf(yield* store.get(key)), "ours")
+        })))
+  }
 
   it.live("are worked on by one at a time, who sees what the one before has left", () =>
     run((directory) =>

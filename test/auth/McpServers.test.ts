@@ -112,7 +112,7 @@ describe("a server of many that needs a login", () => {
     }).pipe(Effect.scoped, provide(script))
   })
 
-  it.effect("sees with the next call that another program has logged in", () => {
+  it.effect("sees within seconds, or with the next call, that another program has logged in", () => {
     const script = protectedServer()
     const files = new Map<string, string>()
     const store = () =>
@@ -125,13 +125,20 @@ describe("a server of many that needs a login", () => {
         keys: Effect.succeed([])
       }))
     return Effect.gen(function*() {
-      const { list, statusUnsafe } = yield* start()
+      const { list, statusUnsafe, until } = yield* start()
       yield* Effect.flip(list)
       yield* Effect.provideService(login(script), TokenStore.TokenStore, store())
-      yield* TestClock.adjust("1 minute")
       assert.strictEqual(statusUnsafe(), "NeedsAuthorization")
       assert.deepStrictEqual(yield* list, [])
       assert.strictEqual(statusUnsafe(), "Ready")
+      // The token is refused, and another one is kept while nobody calls.
+      script.valid.clear()
+      script.refreshToken = undefined
+      yield* Effect.flip(list)
+      assert.strictEqual(statusUnsafe(), "NeedsAuthorization")
+      yield* Effect.provideService(login(script), TokenStore.TokenStore, store())
+      yield* TestClock.adjust("5 seconds")
+      yield* until("Ready")
     }).pipe(Effect.scoped, Effect.provideService(TokenStore.TokenStore, store()), provide(script))
   })
 
@@ -196,6 +203,71 @@ describe("a server of many that needs a login", () => {
         assert.deepStrictEqual(yield* Fiber.join(listing), [])
       }).pipe(Effect.provide(user.layer))
     }).pipe(Effect.scoped, provide(script))
+  })
+
+  const health = { interval: "10 seconds", timeout: "5 seconds", failures: 2 }
+
+  it.effect("asks nobody for the sake of a health check, and whoever calls next", () => {
+    const script = protectedServer()
+    const user = Scripted.agreeing(script)
+    return Effect.gen(function*() {
+      const { list, until } = yield* start({ health })
+      yield* list
+      assert.strictEqual(user.asked.length, 1)
+      script.valid.clear()
+      script.refreshToken = undefined
+      yield* TestClock.adjust("10 seconds")
+      yield* until("NeedsAuthorization")
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(user.asked.length, 1)
+      assert.deepStrictEqual(yield* list, [])
+      assert.strictEqual(user.asked.length, 2)
+    }).pipe(Effect.scoped, provide(script, user.layer))
+  })
+
+  it.effect("asks nobody for the sake of a connection that is made again, or before it is used", () => {
+    const script = protectedServer()
+    const { override } = script
+    let down = false
+    script.override = (call) => down && call.url.href === Scripted.server ? new Response("", { status: 503 }) : override(call)
+    const user = Scripted.agreeing(script)
+    return Effect.gen(function*() {
+      const config = yield* McpConfig.fromValue({ mcpServers: { docs: { url: Scripted.server, health } } })
+      const servers = yield* McpServers.make(config, { preload: "all" })
+      const status = yield* servers.statusOf("docs")
+      const until = (tag: Status.Status["_tag"]) =>
+        SubscriptionRef.changes(status).pipe(Stream.filter(({ _tag }) => _tag === tag), Stream.runHead)
+      const list = servers.use("docs", (client) => client.listTools())
+      yield* until("NeedsAuthorization")
+      assert.strictEqual(user.asked.length, 0)
+      yield* list
+      assert.strictEqual(user.asked.length, 1)
+      down = true
+      yield* TestClock.adjust("20 seconds")
+      yield* until("Reconnecting")
+      down = false
+      script.valid.clear()
+      script.refreshToken = undefined
+      yield* TestClock.adjust("1 minute")
+      yield* until("NeedsAuthorization")
+      assert.strictEqual(user.asked.length, 1)
+      assert.deepStrictEqual(yield* list, [])
+      assert.strictEqual(user.asked.length, 2)
+    }).pipe(Effect.scoped, provide(script, user.layer))
+  })
+
+  it.effect("renews a token without asking for health checks as well", () => {
+    const script = protectedServer()
+    const user = Scripted.agreeing(script)
+    return Effect.gen(function*() {
+      const { list, statusUnsafe } = yield* start({ health })
+      yield* list
+      script.valid.clear()
+      yield* TestClock.adjust("10 seconds")
+      yield* waitUntil(() => script.tokens === 2)
+      assert.deepStrictEqual(yield* list, [])
+      assert.deepStrictEqual([statusUnsafe(), user.asked.length], ["Ready", 1])
+    }).pipe(Effect.scoped, provide(script, user.layer))
   })
 
   it.effect("asks a user who has refused only when it is resumed", () => {

@@ -1,11 +1,16 @@
 /** The token on what is no plain request: upgrades to WebSockets, and the streams of HTTP+SSE; real sockets on both sides. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type { Socket } from "node:net"
 import { Authorize } from "../../src/auth/Authorize.ts"
 import * as TokenStore from "../../src/auth/TokenStore.ts"
 import * as McpClient from "../../src/McpClient.ts"
 import * as McpConfig from "../../src/McpConfig.ts"
+import * as McpServers from "../../src/McpServers.ts"
 import * as NodeMcp from "../../src/node.ts"
 import * as Protected from "../support/protectedServer.ts"
 import { serveRaw } from "../support/wsServer.ts"
@@ -64,7 +69,7 @@ describe("a WebSocket", () => {
   it.live("with a header, a bearer token or auth switched off gets none, and shows the server's own refusal", () =>
     run(Effect.gen(function*() {
       const peer = yield* Protected.start()
-      for (const fixed of [{ headers: { Authorization: "Bearer mine" } }, { auth: false }, { headers: { "X-API-Key": "mine" } }]) {
+      for (const fixed of [{ headers: { Authorization: "Bearer mine" } }, { headers: { aUTHORIZATION: "Basic mine" } }, { auth: false }, { headers: { "X-API-Key": "mine" } }]) {
         const { reason } = yield* Effect.flip(Effect.provide(connect({ url: socketOf(peer), ...fixed }), agreeing))
         assert.deepInclude(reason, { _tag: "HttpStatus", status: 401, body: "no" })
       }
@@ -99,7 +104,85 @@ describe("a WebSocket", () => {
     })))
 })
 
+describe("challenges in several headers", () => {
+  const refuse = (socket: Socket, lines: ReadonlyArray<string>, status = "401 Unauthorized") =>
+    socket.once("data", () => {
+      socket.end(`HTTP/1.1 ${status}\r\n${[...lines, "Content-Length: 2", "Connection: close"].join("\r\n")}\r\n\r\n{}`)
+    })
+  const several = ["WWW-Authenticate: Basic realm=\"a, b\"", "Www-Authenticate: Bearer resource_metadata=\"http://127.0.0.1:1/named\""]
+
+  for (const scheme of ["http", "ws"]) {
+    it.live(`are all read, over ${scheme}`, () =>
+      run(Effect.gen(function*() {
+        const { port } = yield* serveRaw((socket) => refuse(socket, several))
+        const { reason } = yield* Effect.flip(Effect.provide(connect({ url: `${scheme}://127.0.0.1:${port}/mcp` }), agreeing))
+        assert.deepInclude(reason, { _tag: "Unauthorized", stage: "discovery", detail: "http://127.0.0.1:1/named cannot be reached" })
+      })))
+  }
+
+  it.live("of a redirect are none: an upgrade is not taken to another place with its token", () =>
+    run(Effect.gen(function*() {
+      let reached = 0
+      const elsewhere = yield* serveRaw(() => {
+        reached += 1
+      })
+      const moved = yield* serveRaw((socket) => refuse(socket, [`Location: http://127.0.0.1:${elsewhere.port}/mcp`], "307 Temporary Redirect"))
+      const { reason } = yield* Effect.flip(connect({ url: `ws://127.0.0.1:${moved.port}/mcp` }))
+      assert.strictEqual(reason._tag === "HttpStatus" ? reason.status : reason._tag, 307)
+      assert.strictEqual(reached, 0)
+    })))
+})
+
+describe("a WebSocket that is lost", () => {
+  const lost = Effect.fnUntraced(function*(peer: Protected.Protected, before: Effect.Effect<void>) {
+    const url = `${peer.origin.replace("http", "ws")}/ws`
+    const config = yield* McpConfig.fromValue({ mcpServers: { peer: { url } } })
+    const servers = yield* McpServers.make(config)
+    const call = servers.use("peer", hello)
+    assert.strictEqual(yield* call, "hello")
+    const status = yield* servers.statusOf("peer")
+    yield* before
+    peer.requests.length = 0
+    const gone = yield* SubscriptionRef.changes(status).pipe(
+      Stream.filter(({ _tag }) => _tag === "Reconnecting"),
+      Stream.runHead,
+      Effect.forkScoped({ startImmediately: true })
+    )
+    peer.drop()
+    yield* Fiber.join(gone)
+    assert.strictEqual(yield* call, "hello")
+  })
+
+  it.live("after its token has expired is opened again with a new one at once", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start({ expiresIn: 1 })
+      yield* Effect.provide(lost(peer, Effect.sleep("1 second")), agreeing)
+      assert.deepStrictEqual(peer.requests, ["GET /ws"])
+      assert.deepStrictEqual([peer.grants[0], new Set(peer.grants.slice(1))], ["authorization_code", new Set(["refresh_token"])])
+    })))
+
+  it.live("and refused at its upgrade is refreshed once", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      yield* Effect.provide(lost(peer, Effect.sync(peer.expire)), agreeing)
+      assert.deepStrictEqual(peer.requests, ["GET /ws refused", "GET /ws"])
+      assert.deepStrictEqual(peer.grants, ["authorization_code", "refresh_token"])
+    })))
+})
+
 describe("HTTP+SSE", () => {
+  it.live("with a header of its own, in whatever case, or auth switched off gets none, and shows the server's own refusal", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const url = `${peer.origin}/sse`
+      for (const fixed of [{ headers: { authorization: "Bearer mine" } }, { headers: { AUTHORIZATION: "Basic mine" } }, { headers: { "x-api-key": "mine" } }, { auth: false }]) {
+        const { reason } = yield* Effect.flip(Effect.provide(connect({ type: "sse", url, ...fixed }), agreeing))
+        assert.deepInclude(reason, { _tag: "HttpStatus", status: 401 })
+      }
+      assert.deepStrictEqual(new Set(peer.requests), new Set(["GET /sse refused"]))
+      assert.deepStrictEqual(peer.grants, [])
+    })))
+
   it.live("has the token on its stream and on every message, and goes on with the next one", () =>
     run(Effect.gen(function*() {
       const peer = yield* Protected.start()

@@ -18,6 +18,14 @@ describe("the challenges of a WWW-Authenticate header", () => {
     ["Basic realm=x, Bearer scope=\"a\" , DPoP algs=\"ES256\"", [["basic", { realm: "x" }], ["bearer", { scope: "a" }], ["dpop", { algs: "ES256" }]]],
     ["Negotiate YII==, Bearer error=\"e\"", [["negotiate", {}], ["bearer", { error: "e" }]]],
     ["Bearer realm=\"never closed, error=invalid", [["bearer", {}]]],
+    ["Negotiate a+/b.c_d~e-f==", [["negotiate", {}]]],
+    ["NTLM, Negotiate, Bearer", [["ntlm", {}], ["negotiate", {}], ["bearer", {}]]],
+    ["Basic YWJj, Bearer YWJj=, DPoP error=x", [["basic", {}], ["bearer", {}], ["dpop", { error: "x" }]]],
+    ["Bearer realm=\"Bearer scope=\\\"no\\\", DPoP\", scope=yes", [["bearer", { realm: "Bearer scope=\"no\", DPoP", scope: "yes" }]]],
+    ["Bearer a = \"b\" ,\tc\t=\td", [["bearer", { a: "b", c: "d" }]]],
+    ["Bearer a=\"\", b=\"\\\\\"", [["bearer", { a: "", b: "\\" }]]],
+    ["Bearer a=1, A=2, DPoP a=3", [["bearer", { a: "1" }], ["dpop", { a: "3" }]]],
+    ["Bearer,, ,scope=a", [["bearer", { scope: "a" }]]],
     ["Bearer resource_metadata=https://a/b?c", [["bearer", { resource_metadata: "https://a/b?c" }]]]
   ]
   for (const [header, expected] of table) {

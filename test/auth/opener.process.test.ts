@@ -48,7 +48,7 @@ describe("the system's browser", () => {
   it.live("cannot be sent back to a port that is taken, or to another machine", () =>
     run(Effect.gen(function*() {
       const taken = yield* serve((_request, response) => response.end())
-      assert.match((yield* Effect.flip(begin(`${taken.origin}/callback`))).detail, /port \d+ of this machine cannot be listened at/)
+      assert.match((yield* Effect.flip(begin(`${taken.origin}/callback`))).detail, /port \d+ of this machine cannot be listened at: another program does/)
       for (const uri of ["https://example.com/callback", "http://10.0.0.1/callback", "nonsense"]) {
         assert.match((yield* Effect.flip(begin(uri))).detail, /expected a redirectUri of this machine/)
       }

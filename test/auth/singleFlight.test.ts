@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
 import * as SingleFlight from "../../src/auth/singleFlight.ts"
 
 describe("work that is done once", () => {
@@ -42,6 +43,27 @@ describe("work that is done once", () => {
       yield* Fiber.interrupt(only)
       yield* Deferred.await(ended)
       assert.strictEqual(yield* flight.run(Effect.succeed("anew")), "anew")
+    }))
+
+  it.effect("is waited for by the last who leaves, but not for long", () =>
+    Effect.gen(function*() {
+      const flight = SingleFlight.make<string, never>()
+      const gate = yield* Deferred.make<string>()
+      const started = yield* Deferred.make<void>()
+      const kept = yield* Deferred.make<void>()
+      const work = Effect.uninterruptible(Deferred.succeed(started, void 0).pipe(
+        Effect.andThen(Deferred.await(gate)),
+        Effect.tap(() => Deferred.succeed(kept, void 0))
+      ))
+      const patient = yield* Effect.forkChild(flight.run(work), { startImmediately: true })
+      yield* Deferred.await(started)
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(patient), { startImmediately: true })
+      yield* TestClock.adjust("4 seconds")
+      assert.isUndefined(leaving.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(leaving)
+      yield* Deferred.succeed(gate, "late")
+      yield* Deferred.await(kept)
     }))
 
   it.effect("goes on when the scope of the one who began it closes", () =>

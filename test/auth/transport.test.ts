@@ -83,6 +83,22 @@ describe("an entry with authorization", () => {
     }).pipe(Effect.scoped, provide(script))
   })
 
+  for (const status of [302, 307, 308]) {
+    it.effect(`shows its token to no other origin when a message is answered with a redirect ${status}`, () => {
+      const script = Scripted.make()
+      script.override = ({ headers, url }) =>
+        url.href === Scripted.server && script.valid.has(headers["authorization"]?.slice(7) ?? "")
+          ? new Response("", { status, headers: { location: "https://elsewhere.example/mcp" } })
+          : undefined
+      return Effect.gen(function*() {
+        const reason = yield* reasonOf({ auth: service })
+        assert.strictEqual(reason._tag === "HttpStatus" ? reason.status : reason._tag, status)
+        assert.match(reason.message, /leads to another origin, https:\/\/elsewhere.example/)
+        assert.deepStrictEqual(script.calls.filter(({ url }) => url.hostname === "elsewhere.example"), [])
+      }).pipe(Effect.scoped, provide(script))
+    })
+  }
+
   it.effect("over HTTP+SSE sends its token with the stream and with every message, and to no other path of discovery", () => {
     const script = Scripted.make()
     const open: Array<ReadableStreamDefaultController<Uint8Array>> = []

@@ -1,7 +1,40 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as fc from "fast-check"
 import * as ResourceMetadata from "../../src/auth/resourceMetadata.ts"
 import * as ServerMetadata from "../../src/auth/serverMetadata.ts"
 import * as Urls from "../../src/auth/urls.ts"
+
+/** URLs that are near to each other, and written in all ways. */
+const near = fc.record({
+  scheme: fc.constantFrom("https", "HTTPS", "http", "wss"),
+  user: fc.constantFrom("", "", "", "a@", "a:b@"),
+  host: fc.constantFrom("h", "H", "h.", "h2", "h.evil.example"),
+  port: fc.constantFrom("", ":443", ":444", ":80"),
+  path: fc.array(fc.constantFrom("a", "A", "ab", ".", "..", "%2e%2e", "%2f", ""), { maxLength: 4 }),
+  rest: fc.constantFrom("", "", "?x", "#y")
+}).map(({ host, path, port, rest, scheme, user }) => `${scheme}://${user}${host}${port}/${path.join("/")}${rest}`)
+
+describe("a token", () => {
+  it("goes to the scheme, host and port of its server only, however they are written", () => {
+    fc.assert(fc.property(near, near, (server, url) => {
+      const [here, there] = [new URL(server), new URL(url)]
+      const same = (["protocol", "hostname", "port"] as const).every((part) => here[part] === there[part])
+      assert.strictEqual(ResourceMetadata.covers(here, url), same)
+    }))
+    assert.isFalse(ResourceMetadata.covers(new URL("https://h/mcp"), "blob:https://h/mcp"))
+    assert.isFalse(ResourceMetadata.covers(new URL("https://h/mcp"), "/mcp"))
+  })
+
+  it("is asked for in the name of a resource only where the server is at it or under it", () => {
+    const segments = ({ pathname }: URL) => pathname.replace(/\/$/, "").split("/")
+    fc.assert(fc.property(near, near, (resource, server) => {
+      if (!ResourceMetadata.identifies(resource, new URL(server))) return
+      const [one, other] = [new URL(resource), new URL(server)]
+      assert.deepStrictEqual([one.protocol, one.host, one.username, one.password, one.hash], [other.protocol, other.host, "", "", ""])
+      assert.deepStrictEqual(segments(other).slice(0, segments(one).length), segments(one))
+    }), { numRuns: 2_000 })
+  })
+})
 
 describe("a URL that a public server tells", () => {
   const policy = { server: new URL("https://mcp.example.com/mcp"), allowPrivateNetwork: false }
@@ -37,6 +70,16 @@ describe("a URL that a public server tells", () => {
     "https://[ff02::1]/",
     "https://metadata.google.internal/",
     "https://intranet/",
+    "https://localhost./",
+    "https://017700000001/",
+    "https://0x7f000001/",
+    "https://127.1/",
+    "https://[::ffff:7f00:1]/",
+    "https://[::ffff:192.168.0.1]/",
+    "https://[2001::1]/",
+    "https://[100::1]/",
+    "https://①⑥⑨.254.169.254/",
+    `https://as.example.com/${"x".repeat(5_000)}`,
     "https://printer.local/"
   ]
   for (const url of refused) {
@@ -93,6 +136,20 @@ describe("metadata", () => {
     ["http://h/mcp", "https://h/mcp", false],
     ["https://h:444/mcp", "https://h/mcp", false],
     ["https://h/mcp#x", "https://h/mcp", false],
+    ["https://user@h/mcp", "https://h/mcp", false],
+    ["https://:pw@h/mcp", "https://h/mcp", false],
+    ["https://h/mcp?x", "https://h/mcp", false],
+    ["https://h/mcp", "https://h/mcp?x", true],
+    ["https://h/mcp?x", "https://h/mcp?x", true],
+    ["HTTPS://H:443/mcp", "https://h/mcp", true],
+    ["https://h/MCP", "https://h/mcp", false],
+    ["https://h/a/../mcp", "https://h/mcp", true],
+    ["https://h/mcp/%2e%2e", "https://h/mcp", true],
+    ["https://h/mcp", "https://h/mcp/../other", false],
+    ["https://h/mcp", "https://h/mcp%2fother", false],
+    ["https://h.evil/mcp", "https://h/mcp", false],
+    ["https://h./mcp", "https://h/mcp", false],
+    ["blob:https://h/mcp", "https://h/mcp", false],
     ["mcp", "https://h/mcp", false]
   ]
   for (const [resource, server, expected] of identities) {

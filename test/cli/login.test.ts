@@ -1,8 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as FileTokenStore from "../../src/auth/FileTokenStore.ts"
 import * as Exit from "../../src/cli/exit.ts"
+import * as McpConfig from "../../src/McpConfig.ts"
+import * as McpServers from "../../src/McpServers.ts"
+import * as NodeMcp from "../../src/node.ts"
+import { serve } from "../support/loopback.ts"
 import * as Protected from "../support/protectedServer.ts"
 import { fixture, folder, inShell, mcpConnect, type Options } from "./support.ts"
 
@@ -40,6 +48,7 @@ describe("a server that needs a login", () => {
       const checked = yield* run(["check"])
       assert.strictEqual(checked.code, Exit.codes.unreachable.code)
       assert.match(checked.stdout, /docs +http +needs a login: mcp-connect login docs/)
+      assert.match(checked.stderr, /^error: 1 of 1 servers needs a login$/m)
       for (const args of [["tools", "docs"], ["call", "docs", "hello", "{}"]]) {
         const { code, stderr } = yield* run(args)
         assert.strictEqual(code, Exit.codes.unauthorized.code, stderr)
@@ -117,7 +126,7 @@ describe("login", () => {
       for (const input of ["", "code\n", "http://127.0.0.1/callback?code=x&state=y\n"]) {
         const { code, stderr } = yield* run(["login", "docs", "--paste"], { input })
         assert.strictEqual(code, Exit.codes.unauthorized.code)
-        assert.match(stderr, /it was not given: (expected the whole URL|the URL is not the answer)/)
+        assert.match(stderr, /it was not given: (expected the whole URL|the URL is not the answer to this login; start it again)/)
       }
       assert.deepStrictEqual(peer.grants, [])
     }))
@@ -134,6 +143,74 @@ describe("login", () => {
       assert.strictEqual(late.code, Exit.codes.unauthorized.code)
       assert.include(late.stderr, "nobody has logged in in time")
     }))
+
+  it.live("to what is not there, or has nobody to log in at, says which of them it is", () =>
+    Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const alone = yield* serve((request, response) =>
+        request.url?.startsWith("/.well-known/oauth-protected-resource") === true
+          ? response.end(JSON.stringify({ resource: `${alone.origin}/mcp`, authorization_servers: ["http://127.0.0.1:9"] }))
+          : response.writeHead(401, { "www-authenticate": "Bearer" }).end())
+      const { run } = yield* home(peer, {
+        down: { url: "http://127.0.0.1:9/mcp" },
+        alone: { url: `${alone.origin}/mcp` },
+        pinned: { url: `${peer.origin}/mcp`, auth: { redirectUri: `${alone.origin}/callback` } }
+      })
+      const down = yield* run(["login", "down"])
+      assert.strictEqual(down.code, Exit.codes.unreachable.code)
+      assert.include(down.stderr, "the connection was refused (ECONNREFUSED)")
+      const nobody = yield* run(["login", "alone"])
+      assert.strictEqual(nobody.code, Exit.codes.unauthorized.code)
+      assert.match(nobody.stderr, /cannot be found out from whom: http:\/\/127\.0\.0\.1:9\/\S+ cannot be reached/)
+      const pinned = yield* run(["login", "pinned"])
+      assert.strictEqual(pinned.code, Exit.codes.unauthorized.code)
+      assert.match(pinned.stderr, /port \d+ of this machine cannot be listened at: another program does/)
+    }))
+
+  it.live("that is ended by Ctrl-C leaves nothing, and its port is free at once", () =>
+    Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const free = yield* Effect.scoped(serve((_request, response) => response.end()))
+      const redirectUri = `${free.origin}/callback`
+      const { cwd, run } = yield* home(peer, { pinned: { url: `${peer.origin}/mcp`, auth: { redirectUri } } })
+      const opener = readFileSync(join(cwd, "xdg-open"), "utf8")
+      writeFileSync(join(cwd, "xdg-open"), "#!/bin/sh\n")
+      let sent = false
+      const { code, stdout } = yield* run(["login", "pinned"], {
+        onOutput: ({ stderr }, command) => {
+          if (sent || !/^ +http\S+\/authorize/m.test(stderr)) return
+          sent = true
+          command.kill("SIGINT")
+        }
+      })
+      assert.deepStrictEqual([code, stdout], [Exit.codes.interrupted.code, ""])
+      assert.strictEqual((yield* run(["whoami", "pinned"])).code, Exit.codes.unauthorized.code)
+      writeFileSync(join(cwd, "xdg-open"), opener)
+      const again = yield* run(["login", "pinned"])
+      assert.strictEqual(again.code, 0, again.stderr)
+      assert.deepStrictEqual(peer.grants, ["authorization_code"])
+    }))
+
+  it.live("wakes programs that share the tokens, each for its own principal", () =>
+    Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const url = `${peer.origin}/mcp`
+      const { run, tokens } = yield* home(peer, { docs: { url, auth: { principal: "ann" } } })
+      yield* Effect.gen(function*() {
+        const servers = yield* McpServers.make(yield* McpConfig.fromValue({
+          mcpServers: { ann: { url, auth: { principal: "ann" } }, bob: { url, auth: { principal: "bob" } } }
+        }))
+        const hello = (name: string) => servers.use(name, (client) => client.callToolOrFail("hello"))
+        const ann = yield* servers.statusOf("ann")
+        for (const name of ["ann", "bob"]) {
+          assert.strictEqual((yield* Effect.flip(hello(name))).reason._tag, "NeedsAuthorization")
+        }
+        assert.strictEqual((yield* run(["login", "docs"])).code, 0)
+        yield* SubscriptionRef.changes(ann).pipe(Stream.filter(({ _tag }) => _tag === "Ready"), Stream.runHead)
+        assert.deepInclude((yield* hello("ann")).content[0], { text: "hello" })
+        assert.strictEqual((yield* Effect.flip(hello("bob"))).reason._tag, "NeedsAuthorization")
+      }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(FileTokenStore.layer(tokens), NodeMcp.layer)))
+    }), 60_000)
 
   it.live("is only for servers that have one", () =>
     Effect.gen(function*() {

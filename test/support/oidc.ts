@@ -6,7 +6,7 @@ import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js"
 import * as Effect from "effect/Effect"
 import * as jose from "jose"
 import * as NodeHttp from "node:http"
-import { type Configuration, type JWK, Provider } from "oidc-provider"
+import { type Adapter, type AdapterPayload, type Configuration, type JWK, Provider } from "oidc-provider"
 import * as Http from "../servers/http.ts"
 import { serve } from "./loopback.ts"
 
@@ -16,10 +16,8 @@ export interface Peers {
   readonly url: string
   /** Grants of the token endpoint, in order, and what came of them. */
   readonly tokens: Array<string>
-  /** Tokens that the MCP server takes no longer, whoever signed them. */
-  readonly revokeAccess: () => void
-  /** Every grant is gone, and with it every refresh token. */
-  readonly revokeGrants: () => Promise<void>
+  /** Every grant that there is now is gone, with its refresh tokens, and the MCP server takes its access tokens no longer. */
+  readonly revoke: () => Promise<void>
   /** New tokens are signed with another key, and what was signed before counts no more. */
   readonly rotateKeys: () => Promise<void>
 }
@@ -29,6 +27,8 @@ export interface Options {
   readonly accessTokenTtl?: number
   /** Seconds by which the clock of the MCP server is ahead. */
   readonly ahead?: number
+  /** Seconds for which the MCP server takes a token after its end. Those of a token are whole: one of a second may be at its end at once. */
+  readonly tolerance?: number
   /** Takes tokens only with a proof that they are in the right hands. */
   readonly dpop?: boolean
   readonly clients?: Configuration["clients"]
@@ -37,6 +37,27 @@ export interface Options {
 const newKey = async (kid: string): Promise<JWK> => {
   const { privateKey } = await jose.generateKeyPair("RS256", { extractable: true })
   return { ...await jose.exportJWK(privateKey), kid, alg: "RS256", use: "sig" } as JWK
+}
+
+/** What an authorization server keeps, also over its being made anew. What has expired it finds out itself. */
+const memory = (): (name: string) => Adapter => {
+  const kept = new Map<string, AdapterPayload>()
+  return (name) => {
+    const key = (id: string) => `${name}:${id}`
+    const by = async (is: (payload: AdapterPayload) => boolean) =>
+      [...kept].find(([key, payload]) => key.startsWith(`${name}:`) && is(payload))?.[1]
+    return {
+      upsert: async (id, payload) => void kept.set(key(id), payload),
+      find: async (id) => kept.get(key(id)),
+      findByUid: (uid) => by((payload) => payload.uid === uid),
+      findByUserCode: (code) => by((payload) => payload.userCode === code),
+      consume: async (id) => void Object.assign(kept.get(key(id)) ?? {}, { consumed: Math.floor(Date.now() / 1_000) }),
+      destroy: async (id) => void kept.delete(key(id)),
+      revokeByGrantId: async (grantId) => {
+        for (const [key, payload] of kept) if (payload.grantId === grantId) kept.delete(key)
+      }
+    }
+  }
 }
 
 const tools = () => {
@@ -54,10 +75,13 @@ export const start = Effect.fnUntraced(function*(options: Options = {}) {
   const tokens: Array<string> = []
   const grants = new Set<string>()
   let key = yield* Effect.promise(() => newKey("first"))
-  let notBefore = 0
+  const issued = new Set<string>()
+  const revoked = new Set<string>()
 
+  const adapter = memory()
   const make = () => {
     const provider = new Provider(as.origin, {
+      adapter,
       jwks: { keys: [key] },
       cookies: { keys: ["only for tests"] },
       clients: options.clients ?? [],
@@ -88,6 +112,7 @@ export const start = Effect.fnUntraced(function*(options: Options = {}) {
     provider.on("grant.success", (ctx) => void tokens.push(`${String(ctx.oidc.params?.["grant_type"])} ok`))
     provider.on("grant.error", (ctx, error) => void tokens.push(`${String(ctx.oidc.params?.["grant_type"])} ${error.message}`))
     provider.on("access_token.issued", (token) => {
+      issued.add(token.jti)
       if (token.grantId !== undefined) grants.add(token.grantId)
     })
     return provider
@@ -113,9 +138,10 @@ export const start = Effect.fnUntraced(function*(options: Options = {}) {
       const { payload } = await jose.jwtVerify(token, jose.createLocalJWKSet(published), {
         issuer: as.origin,
         audience: resource,
-        currentDate: new Date(Date.now() + (options.ahead ?? 0) * 1_000)
+        currentDate: new Date(Date.now() + (options.ahead ?? 0) * 1_000),
+        clockTolerance: options.tolerance ?? 0
       })
-      if ((payload.iat ?? 0) < notBefore) throw new Error("revoked")
+      if (revoked.has(String(payload.jti))) throw new Error("revoked")
       const bound = (payload["cnf"] as { readonly jkt?: string } | undefined)?.jkt
       if ((options.dpop === true) !== (scheme === "DPoP") || (bound !== undefined) !== (scheme === "DPoP")) throw new Error("scheme")
       if (bound !== undefined) {
@@ -135,14 +161,13 @@ export const start = Effect.fnUntraced(function*(options: Options = {}) {
     issuer: as.origin,
     url: resource,
     tokens,
-    revokeAccess: () => {
-      notBefore = Math.floor(Date.now() / 1_000) + 1
-    },
-    revokeGrants: async () => {
+    revoke: async () => {
       for (const grant of grants) {
         await provider.Grant.find(grant).then((found) => found?.destroy())
         await provider.RefreshToken.revokeByGrantId(grant)
       }
+      // Last, with what was refreshed meanwhile: what comes now is from a new login.
+      for (const token of issued) revoked.add(token)
     },
     rotateKeys: async () => {
       key = await newKey(`key-${Date.now()}`)

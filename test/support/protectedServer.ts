@@ -21,6 +21,8 @@ export interface Protected {
   readonly revoked: Array<string>
   /** Access tokens that count no more; refresh tokens go on. */
   readonly expire: () => void
+  /** Ends every WebSocket. */
+  readonly drop: () => void
   /** Everything that was ever issued. */
   readonly tokens: ReadonlySet<string>
 }
@@ -32,7 +34,12 @@ const tools = () => {
 }
 
 /** For as long as the scope is open. */
-export const start = Effect.fnUntraced(function*(options: { readonly revocation?: boolean; readonly refuse?: boolean } = {}) {
+export const start = Effect.fnUntraced(function*(options: {
+  readonly revocation?: boolean
+  readonly refuse?: boolean
+  /** Seconds that a token is said to be good for. */
+  readonly expiresIn?: number
+} = {}) {
   const handler = { current: undefined as RequestListener | undefined }
   const { origin, server } = yield* serve((request, response) => handler.current?.(request, response))
   const requests: Array<string> = []
@@ -102,7 +109,7 @@ export const start = Effect.fnUntraced(function*(options: { readonly revocation?
         valid.add(access)
         refreshes.set(refresh, client)
         tokens.add(access).add(refresh)
-        return json(response, { access_token: access, refresh_token: refresh, token_type: "Bearer", expires_in: 3_600, scope: "tools" })
+        return json(response, { access_token: access, refresh_token: refresh, token_type: "Bearer", expires_in: options.expiresIn ?? 3_600, scope: "tools" })
       }
       case "/revoke": {
         const form = new URLSearchParams(await bodyOf(request))
@@ -138,6 +145,9 @@ export const start = Effect.fnUntraced(function*(options: { readonly revocation?
     grants,
     revoked,
     tokens,
-    expire: () => valid.clear()
+    expire: () => valid.clear(),
+    drop: () => {
+      for (const socket of sockets.clients) socket.terminate()
+    }
   } satisfies Protected
 })

@@ -62,6 +62,22 @@ export const make = (): Script => ({
   challenge: "Bearer"
 })
 
+/** The body of one who keeps a connection busy: a byte, and then nothing. */
+export const dripping = (): ReadableStream<Uint8Array> =>
+  new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array([123])) })
+
+/** A body that goes on for as long as somebody reads it. */
+export const flooding = (): { readonly body: ReadableStream<Uint8Array>; readonly sent: () => number } => {
+  let sent = 0
+  const body = new ReadableStream({
+    pull: (controller) => {
+      sent += 65_536
+      controller.enqueue(new Uint8Array(65_536).fill(32))
+    }
+  })
+  return { body, sent: () => sent }
+}
+
 const issue = (script: Script): Response => {
   script.tokens += 1
   const token = `token-${script.tokens}`

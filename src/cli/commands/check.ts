@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as McpConfig from "../../McpConfig.ts"
 import * as McpServers from "../../McpServers.ts"
+import * as Login from "../advice.ts"
 import * as Board from "../board.ts"
 import * as Connect from "../connect.ts"
 import * as Exit from "../exit.ts"
@@ -51,12 +52,15 @@ const once = Effect.fnUntraced(function*() {
       yield* (Survey.isRequired(outcome) ? Effect.logError : Effect.logWarning)(Exit.withAdvice(outcome.error))
     }
   }
-  const missing = down.filter(Survey.isRequired).length
-  if (missing > 0) {
-    return yield* new Exit.Failure({
-      reason: "unreachable",
-      message: `${missing} of ${outcomes.length} servers could not be reached`
-    })
+  const missing = down.filter(Survey.isRequired)
+  if (missing.length > 0) {
+    const closed = missing.filter(({ error }) => Login.wouldHelp(error)).length
+    const unreached = missing.length - closed
+    const told = [
+      ...(unreached === 0 ? [] : [`${unreached} of ${outcomes.length} servers could not be reached`]),
+      ...(closed === 0 ? [] : [`${closed} of ${outcomes.length} servers ${closed === 1 ? "needs" : "need"} a login`])
+    ]
+    return yield* new Exit.Failure({ reason: "unreachable", message: told.join(", ") })
   }
 })
 

@@ -27,6 +27,7 @@ export const login = Command.make("login", {
   yield* status(`asking ${server} how to log in`)
   const account = yield* Accounts.use(entry, Account.login).pipe(
     Effect.provide(paste ? Login.paste({ timeout }) : Login.browser({ timeout })),
+    Effect.mapError((error) => error instanceof Exit.Failure ? error : Exit.fromMcpError(error, "unreachable")),
     Effect.ensuring(status(""))
   )
   if (yield* Flags.json) return yield* print(json(Accounts.toJson(server, account)))
