@@ -76,18 +76,26 @@ export type Lock = (name: string) => Effect.Effect<Hold, StoreError, Scope.Scope
 
 /** A lock among the fibers of this process. */
 export const makeLock = (store: KeyValueStore.KeyValueStore): Lock => {
-  // As many as there are credentials.
-  const locks = new Map<string, Semaphore.Semaphore>()
+  // Only of names that somebody holds or waits for: a service may have any number of users.
+  const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
   const hold: Hold = {
     keep: (key, value) => Effect.as(value === undefined ? store.remove(key) : store.set(key, value), true)
   }
-  return (name) =>
-    Effect.suspend(() => {
-      const known = locks.get(name)
-      const lock = known ?? Semaphore.makeUnsafe(1)
-      if (known === undefined) locks.set(name, lock)
-      return Effect.as(Effect.acquireRelease(lock.take(1), () => lock.release(1), { interruptible: true }), hold)
+  return Effect.fnUntraced(function*(name) {
+    const enter = Effect.sync(() => {
+      const lock = locks.get(name) ?? { semaphore: Semaphore.makeUnsafe(1), users: 0 }
+      lock.users += 1
+      locks.set(name, lock)
+      return lock
     })
+    const { semaphore } = yield* Effect.acquireRelease(enter, (lock) =>
+      Effect.sync(() => {
+        lock.users -= 1
+        if (lock.users === 0) locks.delete(name)
+      }))
+    yield* Effect.acquireRelease(semaphore.take(1), () => semaphore.release(1), { interruptible: true })
+    return hold
+  })
 }
 
 /** How values of one kind are written. */
