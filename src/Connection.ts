@@ -317,13 +317,23 @@ export const make = Effect.fnUntraced(function*(options: {
     resetOnProgress: true
   })
 
-  const exchange = (method: string, params: Params, options: RequestOptions | undefined, spent: number) =>
-    Effect.callback<unknown, McpError.McpError>((resume) => {
+  /** One request, begun at `since` if it had to wait for room. */
+  const exchange = (
+    method: string,
+    params: Params,
+    options: RequestOptions | undefined,
+    since?: number
+  ): Effect.Effect<unknown, McpError.McpError> =>
+    Effect.callback((resume) => {
       if (failure !== undefined) return resume(Exit.fail(failure))
-      const id = options?.id ?? nextId++
       const limits = options === undefined ? defaults : resolveLimits(options, defaults)
       const now = clock.currentTimeMillisUnsafe()
-      const totalAt = now + limits.total - spent
+      const begun = since ?? now
+      if (link?.backpressure() !== undefined) {
+        return resume(whenRoom(method, limits, begun, () => exchange(method, params, options, begun)))
+      }
+      const id = options?.id ?? nextId++
+      const totalAt = begun + limits.total
       const entry: Pending = {
         id,
         method,
@@ -359,11 +369,11 @@ export const make = Effect.fnUntraced(function*(options: {
     method: string,
     limits: ResolvedLimits,
     since: number,
-    send: (spent: number) => Effect.Effect<A, McpError.McpError>
+    send: () => Effect.Effect<A, McpError.McpError>
   ): Effect.Effect<A, McpError.McpError> => {
     const wait = failure === undefined ? link?.backpressure() : undefined
+    if (wait === undefined) return send()
     const spent = clock.currentTimeMillisUnsafe() - since
-    if (wait === undefined) return send(spent)
     const limit = limits.total < limits.idle ? "total" : "idle"
     const millis = Math.min(limits.idle, limits.total)
     return wait.pipe(
@@ -378,16 +388,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const connection: Connection = {
     acceptsBatches: false,
     agreed: (agreement) => link?.agreed?.(agreement),
-    request: (method, params, options) =>
-      Effect.suspend(() => {
-        if (failure !== undefined || link?.backpressure() === undefined) return exchange(method, params, options, 0)
-        return whenRoom(
-          method,
-          resolveLimits(options ?? {}, defaults),
-          clock.currentTimeMillisUnsafe(),
-          (spent) => exchange(method, params, options, spent)
-        )
-      }),
+    request: (method, params, options) => exchange(method, params, options),
     notify: (method, params) =>
       Effect.suspend(() =>
         whenRoom(method, defaults, clock.currentTimeMillisUnsafe(), () => {

@@ -3,7 +3,6 @@
  * protocol the server speaks and however it is reached.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -225,7 +224,7 @@ export const make = Effect.fnUntraced(function*(
   const diagnostics = Broadcast.make<Diagnostic>({ capacity: readerCapacity, replay: diagnosticsReplay })
   const cacheCapacity = options.cacheCapacity ?? 256
   const cache = PageCache.make(Math.max(1, cacheCapacity))
-  const onDiagnostic = diagnostics.publish
+  const onDiagnostic = (diagnostic: Diagnostic) => diagnostics.publish(diagnostic)
 
   const changes = Changes.make({
     server: name,
@@ -279,20 +278,21 @@ export const make = Effect.fnUntraced(function*(
   })
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, name))
 
-  /** One observed call, its result decoded. */
+  /** One observed call, its result decoded. `keep` gets the result before its caller does. */
   const call = <A, R = never>(
     method: string,
     params: JsonRpc.JsonObject | undefined,
     decode: (result: unknown) => Result.Result<A, string>,
     callOptions?: Exchange.InternalCallOptions<R>,
-    target?: Telemetry.Target
-  ): Effect.Effect<{ readonly value: A; readonly answer: Exchange.Answer }, McpError.McpError, R> =>
+    target?: Telemetry.Target,
+    keep?: (value: A, answer: Exchange.Answer) => void
+  ): Effect.Effect<A, McpError.McpError, R> =>
     telemetry.observe(method, target, (trace) =>
       Effect.flatMap(session.call(method, params, callOptions, trace), (answer) => {
         const decoded = decode(answer.result)
-        return Result.isSuccess(decoded)
-          ? Effect.succeed({ value: decoded.success, answer })
-          : fail(new McpError.InvalidResponse({ method, detail: decoded.failure }))
+        if (Result.isFailure(decoded)) return fail(new McpError.InvalidResponse({ method, detail: decoded.failure }))
+        keep?.(decoded.success, answer)
+        return Effect.succeed(decoded.success)
       }))
 
   // ---------------------------------------------------------------------------
@@ -322,9 +322,9 @@ export const make = Effect.fnUntraced(function*(
       onDiagnostic
     })
 
-  const resources = list("resources/list", "resources", McpSchema.decodeResourcePage)
-  const templates = list("resources/templates/list", "resources", McpSchema.decodeResourceTemplatePage)
-  const prompts = list("prompts/list", "prompts", McpSchema.decodePromptPage)
+  const resources = () => list("resources/list", "resources", McpSchema.decodeResourcePage)
+  const templates = () => list("resources/templates/list", "resources", McpSchema.decodeResourceTemplatePage)
+  const prompts = () => list("prompts/list", "prompts", McpSchema.decodePromptPage)
   const tools = Tools.make({
     server: name,
     list: (admit) => list("tools/list", "tools", McpSchema.decodeToolPage, admit),
@@ -335,53 +335,40 @@ export const make = Effect.fnUntraced(function*(
     blocked: options.blockedTools,
     onDiagnostic,
     call: (tool, params, callOptions) =>
-      Effect.map(
-        call("tools/call", params, McpSchema.decodeCallToolResult, callOptions, { attribute: "gen_ai.tool.name", value: tool }),
-        ({ value }) => value
-      )
+      call("tools/call", params, McpSchema.decodeCallToolResult, callOptions, { attribute: "gen_ai.tool.name", value: tool })
   })
 
   // ---------------------------------------------------------------------------
   // Resources, prompts, completion
   // ---------------------------------------------------------------------------
 
-  const readResource = Effect.fnUntraced(function*<R = never>(uri: string, callOptions?: CallOptions<R>) {
-    const method = "resources/read"
-    const now = yield* Clock.currentTimeMillis
-    const kept = cache.get(method, uri, now)
-    if (kept !== undefined) return kept as McpSchema.ReadResourceResult
-    const generation = cache.generation(method)
-    const { answer, value } = yield* call(method, { uri }, McpSchema.decodeReadResourceResult, callOptions, {
-      attribute: "mcp.resource.uri",
-      value: uri
+  const readResource = <R = never>(uri: string, callOptions?: CallOptions<R>) =>
+    Effect.clockWith((clock) => {
+      const method = "resources/read"
+      const kept = cache.get(method, uri, clock.currentTimeMillisUnsafe())
+      if (kept !== undefined) return Effect.succeed(kept as McpSchema.ReadResourceResult)
+      const generation = cache.generation(method)
+      const target: Telemetry.Target = { attribute: "mcp.resource.uri", value: uri }
+      return call(method, { uri }, McpSchema.decodeReadResourceResult, callOptions, target, (value, { personal, result }) => {
+        if (cacheCapacity === 0 || personal) return
+        cache.set(method, uri, value, clock.currentTimeMillisUnsafe(), McpSchema.cacheHints(result).ttlMs, generation)
+      })
     })
-    const { ttlMs } = McpSchema.cacheHints(answer.result)
-    if (cacheCapacity > 0 && !answer.personal) {
-      cache.set(method, uri, value, yield* Clock.currentTimeMillis, ttlMs, generation)
-    }
-    return value
-  })
 
   const getPrompt = <R = never>(name: string, args?: Readonly<Record<string, string>>, callOptions?: CallOptions<R>) => {
     const params = args === undefined ? { name } : { name, arguments: args }
     const target: Telemetry.Target = { attribute: "gen_ai.prompt.name", value: name }
-    return Effect.map(
-      call("prompts/get", params, McpSchema.decodeGetPromptResult, callOptions, target),
-      ({ value }) => value
-    )
+    return call("prompts/get", params, McpSchema.decodeGetPromptResult, callOptions, target)
   }
 
   const complete = ({ argument, context, ref }: CompleteRequest, callOptions?: CallOptions) =>
-    Effect.map(
-      call(
-        "completion/complete",
-        context === undefined || !dialect.completionContext
-          ? { ref, argument }
-          : { ref, argument, context: { arguments: context } },
-        McpSchema.decodeCompleteResult,
-        callOptions
-      ),
-      ({ value }) => value
+    call(
+      "completion/complete",
+      context === undefined || !dialect.completionContext
+        ? { ref, argument }
+        : { ref, argument, context: { arguments: context } },
+      McpSchema.decodeCompleteResult,
+      callOptions
     )
 
   const client = McpClient.of({
@@ -395,24 +382,37 @@ export const make = Effect.fnUntraced(function*(
     callTool: tools.call,
     callToolOrFail: tools.callOrFail,
     callToolAs: tools.callAs,
-    listResources: resources.all,
-    resourcePages: resources.pages,
-    listResourceTemplates: templates.all,
-    resourceTemplatePages: templates.pages,
+    listResources: (callOptions) => resources().all(callOptions),
+    resourcePages: (callOptions) => resources().pages(callOptions),
+    listResourceTemplates: (callOptions) => templates().all(callOptions),
+    resourceTemplatePages: (callOptions) => templates().pages(callOptions),
     readResource,
     resourceUpdates: changes.ofResource,
-    listPrompts: prompts.all,
-    promptPages: prompts.pages,
+    listPrompts: (callOptions) => prompts().all(callOptions),
+    promptPages: (callOptions) => prompts().pages(callOptions),
     getPrompt,
     complete,
-    toolsChanged: changes.ofList("tools"),
-    resourcesChanged: changes.ofList("resources"),
-    promptsChanged: changes.ofList("prompts"),
+    // Streams are made for those who read them.
+    get toolsChanged() {
+      return changes.ofList("tools")
+    },
+    get resourcesChanged() {
+      return changes.ofList("resources")
+    },
+    get promptsChanged() {
+      return changes.ofList("prompts")
+    },
     setLogLevel: (level) =>
       Effect.mapError(dialect.setLogLevel(session.wire, level), ({ reason }) => McpError.make(reason, name)),
-    logs: logs.stream,
-    notifications: notifications.stream,
-    diagnostics: diagnostics.stream,
+    get logs() {
+      return logs.stream
+    },
+    get notifications() {
+      return notifications.stream
+    },
+    get diagnostics() {
+      return diagnostics.stream
+    },
     ping: telemetry.observe("ping", undefined, () => dialect.ping(session.wire)),
     request: (method, params, callOptions) =>
       Effect.map(

@@ -1,21 +1,19 @@
 /** Node.js as one layer: what the library needs of its platform. */
 import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodePath from "@effect/platform-node/NodePath"
+import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
-import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as HttpServer from "effect/http/HttpServer"
-import type * as HttpServerError from "effect/http/HttpServerError"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import type { HttpServer } from "effect/http/HttpServer"
+import type { ServeError } from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Spawner from "effect/process/ChildProcessSpawner"
@@ -23,8 +21,7 @@ import * as RcMap from "effect/RcMap"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { SocketError, SocketOpenError } from "effect/socket/Socket"
-import * as SocketServer from "effect/socket/SocketServer"
-import * as Stream from "effect/Stream"
+import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
 import { ChildProcess } from "node:child_process"
 import { X509Certificate } from "node:crypto"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
@@ -33,12 +30,16 @@ import { createSecureContext } from "node:tls"
 import { PublicNetwork } from "./auth/PublicNetwork.ts"
 import type { SocketAddress } from "./config/SocketAddress.ts"
 import * as McpError from "./McpError.ts"
+import type { BrowserOptions } from "./node/browser.ts"
+import type { HttpServerOptions, ListenOptions } from "./node/listening.ts"
 import { publicLookup } from "./node/publicLookup.ts"
 import { type ConnectionOptions, HttpClients, type Service as HttpClientsService } from "./transport/http/HttpClients.ts"
+import * as Scoped from "./transport/http/scoped.ts"
 import { Sockets } from "./transport/socket/Sockets.ts"
 import { WebSockets } from "./transport/websocket/WebSockets.ts"
 
-export { layerBrowser } from "./node/browser.ts"
+export type { BrowserOptions } from "./node/browser.ts"
+export type { HttpServerOptions, ListenOptions } from "./node/listening.ts"
 
 /**
  * Destroys the pipes of a process when its scope closes. A helper that left the
@@ -187,22 +188,25 @@ interface Route {
   readonly tls: Tls | undefined
 }
 
-/** undici leaves bodies as they came. None is asked for, but a proxy may still send one compressed. */
-const decompressed = (response: HttpClientResponse.HttpClientResponse): HttpClientResponse.HttpClientResponse => {
-  const coding = /^(?:x-)?(gzip|deflate)$/.exec(response.headers["content-encoding"]?.trim().toLowerCase() ?? "")?.[1]
-  if ((coding !== "gzip" && coding !== "deflate") || [101, 204, 205, 304].includes(response.status)) return response
-  const body = Stream.toReadableStream(response.stream).pipeThrough(new DecompressionStream(coding))
-  const headers = Headers.removeMany(response.headers, ["content-encoding", "content-length"])
-  return HttpClientResponse.fromWeb(response.request, new Response(body, { status: response.status, headers }))
+/** A client that looks with each request for the one to send it. */
+const choosing = (
+  choose: (request: HttpClientRequest) => Effect.Effect<HttpClient.HttpClient, HttpClientError.HttpClientError>
+): HttpClient.HttpClient => {
+  const through = <R>(how: (client: HttpClient.HttpClient) => HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>) =>
+    HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, R>(
+      Effect.flatMap((request) => Effect.flatMap(choose(request), (client) => how(client).execute(request))),
+      Effect.succeed
+    )
+  return Scoped.register(through((client) => client), through(Scoped.make))
 }
 
-const loadUndici = Effect.promise(() => import("@effect/platform-node/Undici"))
+const loadUndici = Effect.promise(() => Promise.all([import("@effect/platform-node/Undici"), import("./node/undici.ts")]))
 
 const makeClient = Effect.fnUntraced(function*(
   { proxies, socketPath, tls }: Route,
   { connections, keepAlive }: HttpOptions
 ): Effect.fn.Return<HttpClient.HttpClient, never, Scope.Scope> {
-  const undici = yield* loadUndici
+  const [undici, { make }] = yield* loadUndici
   const idle = keepAlive === undefined
     ? undefined
     : Math.min(Math.max(1, Duration.toMillis(keepAlive)), 7 * 24 * 60 * 60 * 1_000)
@@ -212,31 +216,26 @@ const makeClient = Effect.fnUntraced(function*(
     ...(tls.key === undefined ? {} : { key: Redacted.value(tls.key) }),
     rejectUnauthorized: tls.skipVerify !== true
   }
-  const make = Effect.fnUntraced(function*(lookup: { readonly lookup?: typeof publicLookup }) {
+  const open = Effect.fnUntraced(function*(lookup: { readonly lookup?: typeof publicLookup }) {
     const dispatcher = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        new undici.EnvHttpProxyAgent({
-          ...proxies,
+      Effect.sync((): Dispatcher => {
+        const agent = {
           ...(connections === undefined ? {} : { connections }),
           ...(idle === undefined ? {} : { keepAliveTimeout: idle, keepAliveMaxTimeout: idle }),
-          connect: socketPath === undefined ? { ...endpointTls, ...lookup } : { socketPath },
-          // What is at the other end of a tunnel.
-          ...(tls === undefined ? {} : { requestTls: endpointTls })
-        })
-      ),
+          connect: socketPath === undefined ? { ...endpointTls, ...lookup } : { socketPath }
+        }
+        if (proxies.httpProxy === "" && proxies.httpsProxy === "") return new undici.Agent(agent)
+        // `requestTls` is for what is at the other end of a tunnel.
+        return new undici.EnvHttpProxyAgent({ ...proxies, ...agent, ...(tls === undefined ? {} : { requestTls: endpointTls }) })
+      }),
       (dispatcher) => Effect.promise(() => dispatcher.destroy())
     )
-    return yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
+    return yield* make(dispatcher)
   })
-  const client = yield* make({})
+  const client = yield* open({})
   // With connections of its own: others may have some to where this one must not go.
-  const guarded = yield* make({ lookup: publicLookup })
-  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
-    Effect.flatMap((request) =>
-      Effect.flatMap(PublicNetwork, (isGuarded) => Effect.map((isGuarded ? guarded : client).execute(request), decompressed))
-    ),
-    Effect.succeed
-  )
+  const guarded = yield* open({ lookup: publicLookup })
+  return choosing(() => Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(PublicNetwork) ? guarded : client)))
 })
 
 const makeClients = Effect.fnUntraced(function*(options: HttpOptions) {
@@ -264,21 +263,14 @@ const makeDefaultClient = Effect.fnUntraced(function*(clients: HttpClientsServic
     Scope.provide(clients.for({}), scope),
     (made) => client = made
   ))
-  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
-    Effect.flatMap((request) =>
-      get.pipe(
-        Effect.mapError((error) =>
-          new HttpClientError.HttpClientError({
-            reason: new HttpClientError.TransportError({
-              request,
-              cause: Object.assign(new Error(error.message), { code: "ERR_PROXY_INVALID_CONFIG" })
-            })
-          })
-        ),
-        Effect.flatMap((client) => client.execute(request))
-      )
-    ),
-    Effect.succeed
+  return choosing((request) =>
+    Effect.mapError(get, (error) =>
+      new HttpClientError.HttpClientError({
+        reason: new HttpClientError.TransportError({
+          request,
+          cause: Object.assign(new Error(error.message), { code: "ERR_PROXY_INVALID_CONFIG" })
+        })
+      }))
   )
 })
 
@@ -325,130 +317,41 @@ const sockets = Layer.succeed(Sockets, {
 })
 
 // =============================================================================
-// Listening
+// What most programs do without: loaded with the layer that needs it
 // =============================================================================
 
-/** Where to listen. */
-export interface ListenOptions {
-  /** Default: `127.0.0.1`, which only this machine reaches. */
-  readonly host?: string | undefined
-  /** Default 0: any that is free. */
-  readonly port?: number | undefined
-}
+const loadListening = Effect.promise(() => import("./node/listening.ts"))
 
-export interface HttpServerOptions extends ListenOptions {
-  /** Largest frame of a WebSocket; a larger one closes it. Default: 16 MiB. */
-  readonly maxMessageBytes?: number | undefined
-  /** Most that waits on a WebSocket whose peer does not read; more than that ends it. Default: 16 MiB. */
-  readonly maxBufferedBytes?: number | undefined
-}
-
-const defaultBytes = 16 * 1024 * 1024
-
-/** For goodbyes on open connections. */
-const lingerTime = "500 millis"
-
-/** Connections of a server that is to close: each may say goodbye, none is waited for longer. */
-const makeConnections = () => {
-  const sockets = new Set<Socket>()
-  return {
-    add(socket: Socket) {
-      sockets.add(socket)
-      socket.once("close", () => sockets.delete(socket))
-    },
-    close: Effect.suspend(() =>
-      Effect.forEach(sockets, (socket) =>
-        Effect.callback<void>((resume) => {
-          const gone = () => resume(Effect.void)
-          socket.once("close", gone)
-          return Effect.sync(() => socket.off("close", gone))
-        }), { concurrency: "unbounded", discard: true })
-    ).pipe(
-      Effect.timeoutOption(lingerTime),
-      Effect.andThen(Effect.sync(() => sockets.forEach((socket) => socket.destroy())))
-    )
-  }
-}
-
-/** Runs `acquire` in a scope of its own, before whose end `before` is run. */
-const endingWith = <A, E>(before: Effect.Effect<void>, acquire: Effect.Effect<A, E, Scope.Scope>) =>
-  Effect.gen(function*() {
-    const scope = yield* Scope.make()
-    yield* Effect.addFinalizer((exit) => Effect.andThen(before, Scope.close(scope, exit)))
-    return yield* Scope.provide(acquire, scope)
-  })
+const loadBrowser = Effect.promise(() => import("./node/browser.ts"))
 
 /**
  * An HTTP server of Node.js, as `Bridge.http` needs it: it chooses the WebSocket
  * subprotocol `mcp`, compresses nothing, and closes within a second however
  * many streams and sockets are open.
  */
-export const layerHttpServer = (options: HttpServerOptions = {}): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError> => {
-  const { host = "127.0.0.1", maxBufferedBytes = defaultBytes, maxMessageBytes = defaultBytes, port = 0 } = options
-  return Layer.effect(
-    HttpServer.HttpServer,
-    Effect.gen(function*() {
-      const [Http, NodeHttpServer, { WebSocket }] = yield* Effect.promise(() =>
-        Promise.all([import("node:http"), import("@effect/platform-node/NodeHttpServer"), import("@effect/platform-node/NodeWS")])
-      )
-      /** What is written to a socket of `ws` waits in memory without end. */
-      class Bounded extends WebSocket {
-        override send(data: Parameters<InstanceType<typeof WebSocket>["send"]>[0], ...rest: ReadonlyArray<unknown>) {
-          if (this.bufferedAmount > maxBufferedBytes) this.terminate()
-          else Reflect.apply(super.send, this, [data, ...rest])
-        }
-      }
-      const connections = makeConnections()
-      const server = Http.createServer({ keepAlive: true, keepAliveInitialDelay: 60_000 })
-      server.on("connection", connections.add)
-      return yield* endingWith(
-        Effect.suspend(() => {
-          server.closeIdleConnections()
-          return connections.close
-        }),
-        NodeHttpServer.make(() => server, {
-          host,
-          port,
-          disablePreemptiveShutdown: true,
-          websocket: {
-            WebSocket: Bounded,
-            maxPayload: maxMessageBytes,
-            perMessageDeflate: false,
-            handleProtocols: (offered) => offered.has("mcp") ? "mcp" : false
-          }
-        })
-      )
-    })
-  )
-}
+export const layerHttpServer = (options?: HttpServerOptions): Layer.Layer<HttpServer, ServeError> =>
+  Layer.unwrap(Effect.map(loadListening, ({ layerHttpServer }) => layerHttpServer(options)))
 
 /** A server of plain sockets, on an address or the path of a Unix socket, as `Bridge.socket` needs it. It closes within a second. */
 export const layerSocketServer = (
-  options: ListenOptions | { readonly path: string } = {}
-): Layer.Layer<SocketServer.SocketServer, SocketServer.SocketServerError> =>
-  Layer.effect(
-    SocketServer.SocketServer,
-    Effect.gen(function*() {
-      const [NodeSocketServer, { NetSocket }] = yield* Effect.promise(() =>
-        Promise.all([import("@effect/platform-node/NodeSocketServer"), import("@effect/platform-node/NodeSocket")])
-      )
-      const connections = makeConnections()
-      const server = yield* endingWith(
-        connections.close,
-        NodeSocketServer.make("path" in options ? { path: options.path } : { host: "127.0.0.1", port: 0, ...options })
-      )
-      return SocketServer.SocketServer.of({
-        address: server.address,
-        run: (handler) =>
-          server.run((socket) =>
-            Effect.serviceOption(NetSocket).pipe(
-              Effect.map(Option.map(connections.add)),
-              Effect.andThen(handler(socket))
-            )
-          )
-      })
-    })
-  )
+  options?: ListenOptions | { readonly path: string }
+): Layer.Layer<SocketServer, SocketServerError> =>
+  Layer.unwrap(Effect.map(loadListening, ({ layerSocketServer }) => layerSocketServer(options)))
+
+/**
+ * Users log in with the browser of this machine, which is then sent back to a
+ * server on loopback: at a port of its own choice, or the one of `redirectUri`
+ * in the `auth` of an entry.
+ *
+ * @param options.open shows the page in another way than the system's
+ * @param options.timeout how long a user may take; default 5 minutes
+ *
+ * ```ts
+ * const platform = Layer.merge(NodeMcp.layer, NodeMcp.layerBrowser())
+ * ```
+ */
+export const layerBrowser = (options?: BrowserOptions): Layer.Layer<never> =>
+  Layer.unwrap(Effect.map(loadBrowser, ({ layerBrowser }) => layerBrowser(options)))
 
 // =============================================================================
 // Layers

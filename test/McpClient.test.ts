@@ -157,6 +157,23 @@ for (const [era, makeScript] of eras) {
         assert.deepStrictEqual(heard, [1, 2, 3])
       }).pipe(Effect.scoped))
 
+    it.effect("a handler that does not wait misses no progress, however much of it comes at once with the result", () =>
+      Effect.gen(function*() {
+        const count = 2_000
+        const client = yield* connect(makeScript({
+          "tools/call": Effect.fnUntraced(function*(params, peer) {
+            const progressToken = meta(params).progressToken
+            for (let progress = 1; progress <= count; progress++) {
+              yield* peer.send(JsonRpc.notification("notifications/progress", { progressToken, progress }))
+            }
+            return text("done")
+          })
+        }))
+        const heard: Array<number> = []
+        yield* client.callTool("fast", {}, { onProgress: ({ progress }) => Effect.sync(() => heard.push(progress)) })
+        assert.deepStrictEqual(heard, Array.from({ length: count }, (_, index) => index + 1))
+      }).pipe(Effect.scoped))
+
     it.effect("pages come one by one, with opaque cursors, the empty string included (PG-02)", () =>
       Effect.gen(function*() {
         const script = makeScript({

@@ -65,6 +65,25 @@ describe("telemetry", () => {
       assert.notInclude(JSON.stringify(Scripted.requests(script, "tools/call")), "traceparent")
     }).pipe(Effect.scoped))
 
+  it.effect("bytes are counted while other calls still wait for their answer", () =>
+    Effect.gen(function*() {
+      const script = Scripted.modern({
+        "tools/call": ({ name }) => name === "slow" ? Effect.never : Effect.succeed({ content: [] })
+      })
+      const client = yield* connect(script, { name: "busy" })
+      yield* Effect.forkChild(client.callTool("slow"), { startImmediately: true })
+      yield* client.callTool("quick")
+      yield* Effect.promise(() => Promise.resolve())
+      const metrics = yield* Metric.snapshot
+      const of = (id: string) =>
+        metrics.find((metric) => metric.id === id && metric.attributes?.["mcp.server"] === "busy")?.state
+      assert.deepInclude(of("mcp.client.in_flight"), { value: 1 })
+      for (const id of ["mcp.client.sent_bytes", "mcp.client.received_bytes"]) {
+        const state = of(id)
+        assert.isAbove(state !== undefined && "count" in state ? Number(state.count) : 0, 100)
+      }
+    }).pipe(Effect.scoped))
+
   it.effect("calls, failures, time, bytes and stray replies are counted per server and method", () =>
     Effect.gen(function*() {
       const client = yield* connect(

@@ -2,13 +2,11 @@
  * One request through everything its dialect asks for: metadata, the type of
  * its result, rounds of input by the user, pages the user has to visit first.
  */
-import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type * as Connection from "../Connection.ts"
 import * as McpError from "../McpError.ts"
 import type { Consent, Dialect, Trace } from "../protocol/Dialect.ts"
@@ -50,6 +48,9 @@ export type Call = <R = never>(
 /** News of progress that may wait for a slow handler. */
 const progressCapacity = 128
 
+/** So much news of one turn is handled without waiting for the turn's end, so that no chunk is too full of it. */
+const progressBatch = 16
+
 export const make = (options: {
   readonly server: string
   readonly connection: Connection.Connection
@@ -59,6 +60,7 @@ export const make = (options: {
   readonly completions: Completions
 }): Call => {
   const { completions, connection, dialect, inputs, maxInputRounds, server } = options
+  const visitsPages = inputs.capabilities.elicitation?.url !== undefined
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
 
   /** A question that cannot be answered ends the call (MR-09, MR-10). */
@@ -98,36 +100,39 @@ export const make = (options: {
     meta: JsonRpc.JsonObject | undefined,
     trace: Trace | undefined,
     round: number
-  ): Effect.Effect<Answer, McpError.McpError> =>
-    Effect.matchEffect(
-      connection.request(method, (id) => dialect.decorate(params, { progressToken: id, trace, custom: meta }), request),
-      {
-        onSuccess: (raw) => {
-          const interpretation = dialect.interpret(method, raw)
-          if (interpretation._tag === "Complete") {
-            return Effect.succeed({ result: interpretation.result, personal: round > 0 })
-          }
-          if (interpretation._tag === "Invalid") {
-            return fail(new McpError.InvalidResponse({ method, detail: interpretation.detail }))
-          }
-          if (round >= maxInputRounds) {
-            return fail(new McpError.InvalidResponse({ method, detail: `it asked for input ${round + 1} times` }))
-          }
-          // Only the latest round's answers and state go into the retry (MR-06).
-          const { inputResponses: _, requestState: __, ...original } = params ?? {}
-          return Effect.flatMap(answerAll(interpretation.input), (answers) =>
-            ask(method, { ...original, ...answers }, request, meta, trace, round + 1))
-        },
-        onFailure: (error) => {
-          const consents = error.reason._tag === "RemoteError" ? dialect.consents(error.reason) : undefined
-          if (consents === undefined || inputs.capabilities.elicitation?.url === undefined || round >= maxInputRounds) {
-            return Effect.fail(error)
-          }
-          // The server refused before doing anything, so asking again repeats nothing.
-          return Effect.andThen(visitAll(consents, request), ask(method, params, request, meta, trace, round + 1))
-        }
-      }
+  ): Effect.Effect<Answer, McpError.McpError> => {
+    const reply = connection.request(
+      method,
+      (id) => dialect.decorate(params, { progressToken: id, trace, custom: meta }),
+      request
     )
+    const onSuccess = (raw: unknown): Effect.Effect<Answer, McpError.McpError> => {
+      const interpretation = dialect.interpret(method, raw)
+      if (interpretation._tag === "Complete") {
+        return Effect.succeed({ result: interpretation.result, personal: round > 0 })
+      }
+      if (interpretation._tag === "Invalid") {
+        return fail(new McpError.InvalidResponse({ method, detail: interpretation.detail }))
+      }
+      if (round >= maxInputRounds) {
+        return fail(new McpError.InvalidResponse({ method, detail: `it asked for input ${round + 1} times` }))
+      }
+      // Only the latest round's answers and state go into the retry (MR-06).
+      const { inputResponses: _, requestState: __, ...original } = params ?? {}
+      return Effect.flatMap(answerAll(interpretation.input), (answers) =>
+        ask(method, { ...original, ...answers }, request, meta, trace, round + 1))
+    }
+    if (!visitsPages) return Effect.flatMap(reply, onSuccess)
+    return Effect.matchEffect(reply, {
+      onSuccess,
+      onFailure: (error) => {
+        const consents = error.reason._tag === "RemoteError" ? dialect.consents(error.reason) : undefined
+        if (consents === undefined || round >= maxInputRounds) return Effect.fail(error)
+        // The server refused before doing anything, so asking again repeats nothing.
+        return Effect.andThen(visitAll(consents, request), ask(method, params, request, meta, trace, round + 1))
+      }
+    })
+  }
 
   return (method, params, call, trace) => {
     const lacks = dialect.lacks(method)
@@ -143,19 +148,50 @@ const withoutProgress = <R>(call: InternalCallOptions<R> | undefined): Connectio
     ? undefined
     : { timeout: call.timeout, maxTotal: call.maxTotal, resetOnProgress: call.resetOnProgress, send: call.send }
 
-/** Runs a handler beside the request; all progress that came before the result is handled before it is returned. */
+/**
+ * Runs a handler beside the request; all progress that came before the result is handled before it is returned.
+ * The handler's fiber is resumed in place, not through the scheduler: thousands of notifications may share a chunk,
+ * and a handler that does not wait misses none of them.
+ */
 const withProgress = Effect.fnUntraced(function*<A, E, R>(
   onProgress: (progress: Connection.Progress) => Effect.Effect<void, never, R>,
   use: (sink: (progress: Connection.Progress) => void) => Effect.Effect<A, E>
 ) {
-  const queue = yield* Queue.sliding<Connection.Progress, Cause.Done>(progressCapacity)
-  const handling = yield* Effect.forkChild(Stream.runForEach(Stream.fromQueue(queue), onProgress), {
-    startImmediately: true
+  const news: Array<Connection.Progress> = []
+  let ended = false
+  let scheduled = false
+  let resume: ((exit: Exit.Exit<void>) => void) | undefined
+  const wake = () => {
+    const waiting = resume
+    resume = undefined
+    waiting?.(Exit.void)
+  }
+  const atEndOfTurn = () => {
+    scheduled = false
+    wake()
+  }
+  const arrival = Effect.callback<void>((waiting) => {
+    resume = waiting
   })
+  const handleAll = Effect.whileLoop({
+    while: () => news.length > 0 || !ended,
+    body: () => {
+      const next = news.shift()
+      return next === undefined ? arrival : onProgress(next)
+    },
+    step: () => {}
+  })
+  const handling = yield* Effect.forkChild(handleAll, { startImmediately: true })
   const exit = yield* Effect.exit(use((progress) => {
-    Queue.offerUnsafe(queue, progress)
+    if (news.length === progressCapacity) news.shift()
+    news.push(progress)
+    if (news.length >= progressBatch) return wake()
+    if (scheduled) return
+    scheduled = true
+    queueMicrotask(atEndOfTurn)
   }))
-  yield* Queue.end(queue)
+  ended = true
+  wake()
   yield* Fiber.join(handling)
   return yield* exit
 })

@@ -12,19 +12,30 @@ import type { Traffic } from "../Connection.ts"
 import type * as McpError from "../McpError.ts"
 import type { Trace } from "../protocol/Dialect.ts"
 
-/** Seconds, the conventions' own buckets. */
-const duration = Metric.histogram("mcp.client.operation.duration", {
-  description: "Seconds from asking to the end of a call",
-  boundaries: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+type Attributes = Readonly<Record<string, string>>
+
+/** What is measured of one server. */
+const ofServer = (attributes: Attributes) => ({
+  inFlight: Metric.gauge("mcp.client.in_flight", { description: "Calls waiting for their answer", attributes }),
+  sent: Metric.counter("mcp.client.sent_bytes", { description: "Bytes sent", incremental: true, attributes }),
+  received: Metric.counter("mcp.client.received_bytes", { description: "Bytes received", incremental: true, attributes }),
+  stray: Metric.counter("mcp.client.stray_replies", {
+    description: "Replies that came late, twice, or to no request",
+    incremental: true,
+    attributes
+  })
 })
-const calls = Metric.counter("mcp.client.calls", { description: "Calls that ended", incremental: true })
-const failures = Metric.counter("mcp.client.failures", { description: "Calls that failed", incremental: true })
-const inFlight = Metric.gauge("mcp.client.in_flight", { description: "Calls waiting for their answer" })
-const sent = Metric.counter("mcp.client.sent_bytes", { description: "Bytes sent", incremental: true })
-const received = Metric.counter("mcp.client.received_bytes", { description: "Bytes received", incremental: true })
-const stray = Metric.counter("mcp.client.stray_replies", {
-  description: "Replies that came late, twice, or to no request",
-  incremental: true
+
+/** What is measured of one of its methods. */
+const ofMethod = (attributes: Attributes) => ({
+  /** The conventions' own buckets. */
+  duration: Metric.histogram("mcp.client.operation.duration", {
+    description: "Seconds from asking to the end of a call",
+    boundaries: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300],
+    attributes
+  }),
+  calls: Metric.counter("mcp.client.calls", { description: "Calls that ended", incremental: true, attributes }),
+  failures: Metric.counter("mcp.client.failures", { description: "Calls that failed", incremental: true, attributes })
 })
 
 /** What a call is aimed at: the attribute that names it, and its value. */
@@ -70,53 +81,51 @@ export const make = (options: {
   readonly trafficUnsafe: () => Traffic
 }): Telemetry => {
   const { inFlightUnsafe, server, trafficUnsafe } = options
-  const ofServer = { "mcp.server": server }
-  const gauge = Metric.withAttributes(inFlight, ofServer)
-  const sentBytes = Metric.withAttributes(sent, ofServer)
-  const receivedBytes = Metric.withAttributes(received, ofServer)
-  const strayReplies = Metric.withAttributes(stray, ofServer)
-  const perMethod = new Map<string, {
-    readonly duration: Metric.Metric<number, unknown>
-    readonly calls: Metric.Metric<number, unknown>
-    readonly failures: Metric.Metric<number, unknown>
-  }>()
+  const attributes = { "mcp.server": server }
+  const metrics = ofServer(attributes)
+  const perMethod = new Map<string, ReturnType<typeof ofMethod>>()
   const metricsOf = (method: string) => {
-    let metrics = perMethod.get(method)
-    if (metrics === undefined) {
-      const attributes = { ...ofServer, "mcp.method.name": method }
-      perMethod.set(method, metrics = {
-        duration: Metric.withAttributes(duration, attributes),
-        calls: Metric.withAttributes(calls, attributes),
-        failures: Metric.withAttributes(failures, attributes)
-      })
-    }
-    return metrics
+    let known = perMethod.get(method)
+    if (known === undefined) perMethod.set(method, known = ofMethod({ ...attributes, "mcp.method.name": method }))
+    return known
   }
   let counted: Traffic = { sentBytes: 0, receivedBytes: 0, strayReplies: 0 }
+  let scheduled = false
+
+  const countTraffic = (context: Context.Context<never>) => {
+    const traffic = trafficUnsafe()
+    metrics.sent.updateUnsafe(traffic.sentBytes - counted.sentBytes, context)
+    metrics.received.updateUnsafe(traffic.receivedBytes - counted.receivedBytes, context)
+    if (traffic.strayReplies > counted.strayReplies) {
+      metrics.stray.updateUnsafe(traffic.strayReplies - counted.strayReplies, context)
+    }
+    metrics.inFlight.updateUnsafe(inFlightUnsafe(), context)
+    counted = traffic
+  }
 
   /** Counting happens on the way out of every call, so it is plain code, not effects. */
   const count = (method: string, seconds: number, failed: boolean, context: Context.Context<never>) => {
-    const metrics = metricsOf(method)
-    metrics.duration.updateUnsafe(seconds, context)
-    metrics.calls.updateUnsafe(1, context)
-    if (failed) metrics.failures.updateUnsafe(1, context)
-    const traffic = trafficUnsafe()
-    sentBytes.updateUnsafe(traffic.sentBytes - counted.sentBytes, context)
-    receivedBytes.updateUnsafe(traffic.receivedBytes - counted.receivedBytes, context)
-    if (traffic.strayReplies > counted.strayReplies) {
-      strayReplies.updateUnsafe(traffic.strayReplies - counted.strayReplies, context)
-    }
-    gauge.updateUnsafe(inFlightUnsafe(), context)
-    counted = traffic
+    const { calls, duration, failures } = metricsOf(method)
+    duration.updateUnsafe(seconds, context)
+    calls.updateUnsafe(1, context)
+    if (failed) failures.updateUnsafe(1, context)
+    // Traffic is the connection's, not the call's: while others are on their way, once a turn is often enough.
+    if (inFlightUnsafe() === 0) return countTraffic(context)
+    if (scheduled) return
+    scheduled = true
+    queueMicrotask(() => {
+      scheduled = false
+      countTraffic(context)
+    })
   }
 
   const measure = <A, E, R>(method: string, context: Context.Context<never>, effect: Effect.Effect<A, E, R>) => {
     const clock = Context.get(context, Clock.Clock)
     const start = clock.currentTimeMillisUnsafe()
-    return Effect.onExit(effect, (exit) => {
+    return Effect.onExitPrimitive(effect, (exit) => {
       count(method, (clock.currentTimeMillisUnsafe() - start) / 1_000, Exit.isFailure(exit), context)
-      return Effect.void
-    })
+      return undefined
+    }, true)
   }
 
   return {

@@ -3,61 +3,69 @@
  * who reads too slowly loses the oldest, and nobody holds up the read loop.
  * (`PubSub.publishUnsafe` drops the newest instead.)
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-export interface Broadcast<A, E = never> {
-  readonly publish: (value: A) => void
-  /** Ends every reader, now and later: with `Done`, or with an error. */
-  readonly end: (cause: Cause.Cause<E | Cause.Done>) => void
-  /** A reader that misses nothing from here on. */
-  readonly subscribe: Effect.Effect<Queue.Dequeue<A, E | Cause.Done>, never, Scope.Scope>
-  /** The same as a stream; each run is a reader. */
-  readonly stream: Stream.Stream<A, E>
-}
-
-export const make = <A, E = never>(options: {
+export interface Options {
   /** Values a reader may be behind. */
   readonly capacity: number
   /** Recent values a new reader gets first. Default 0. */
   readonly replay?: number
-}): Broadcast<A, E> => {
-  const replay = options.replay ?? 0
-  const readers = new Set<Queue.Queue<A, E | Cause.Done>>()
-  const recent: Array<A> = []
-  let ended: Cause.Cause<E | Cause.Done> | undefined
+}
 
-  const subscribe = Effect.acquireRelease(
-    Effect.map(Queue.sliding<A, E | Cause.Done>(options.capacity), (queue) => {
-      Queue.offerAllUnsafe(queue, recent)
-      if (ended === undefined) readers.add(queue)
-      else Queue.failCauseUnsafe(queue, ended)
-      return queue
-    }),
-    (queue) =>
-      Effect.suspend(() => {
-        readers.delete(queue)
-        return Queue.shutdown(queue)
-      })
-  )
-  return {
-    publish: (value) => {
-      if (ended !== undefined) return
-      if (replay > 0) {
-        recent.push(value)
-        if (recent.length > replay) recent.shift()
-      }
-      for (const queue of readers) Queue.offerUnsafe(queue, value)
-    },
-    end: (cause) => {
-      ended ??= cause
-      for (const queue of readers) Queue.failCauseUnsafe(queue, ended)
-      readers.clear()
-    },
-    subscribe,
-    stream: Stream.unwrap(Effect.map(subscribe, Stream.fromQueue))
+/** Every connection has several, and most are never read: so a class, whose parts are made when they are asked for. */
+export class Broadcast<A, E = never> {
+  private readonly capacity: number
+  private readonly replay: number
+  private readonly recent: Array<A> = []
+  private readers: Set<Queue.Queue<A, E | Cause.Done>> | undefined
+  private ended: Cause.Cause<E | Cause.Done> | undefined
+
+  constructor({ capacity, replay = 0 }: Options) {
+    this.capacity = capacity
+    this.replay = replay
+  }
+
+  publish(value: A): void {
+    if (this.ended !== undefined) return
+    if (this.replay > 0) {
+      this.recent.push(value)
+      if (this.recent.length > this.replay) this.recent.shift()
+    }
+    this.readers?.forEach((queue) => Queue.offerUnsafe(queue, value))
+  }
+
+  /** Ends every reader, now and later: with `Done`, or with an error. */
+  end(cause: Cause.Cause<E | Cause.Done>): void {
+    const ended = this.ended ??= cause
+    this.readers?.forEach((queue) => Queue.failCauseUnsafe(queue, ended))
+    this.readers = undefined
+  }
+
+  /** A reader that misses nothing from here on. */
+  get subscribe(): Effect.Effect<Queue.Dequeue<A, E | Cause.Done>, never, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.map(Queue.sliding<A, E | Cause.Done>(this.capacity), (queue) => {
+        Queue.offerAllUnsafe(queue, this.recent)
+        if (this.ended === undefined) (this.readers ??= new Set()).add(queue)
+        else Queue.failCauseUnsafe(queue, this.ended)
+        return queue
+      }),
+      (queue) =>
+        Effect.suspend(() => {
+          this.readers?.delete(queue)
+          return Queue.shutdown(queue)
+        })
+    )
+  }
+
+  /** The same as a stream; each run is a reader. */
+  get stream(): Stream.Stream<A, E> {
+    return Stream.unwrap(Effect.map(this.subscribe, Stream.fromQueue))
   }
 }
+
+export const make = <A, E = never>(options: Options): Broadcast<A, E> => new Broadcast(options)

@@ -1,8 +1,8 @@
 /**
  * Bytes to lines. Splits on LF in the bytes, where no UTF-8 character can hide
  * one, and decodes only whole lines, so that a character may straddle chunks
- * (S-03). Only new bytes are searched and each byte is copied a bounded number
- * of times: a large line costs linear time however it is cut.
+ * (S-03). Only new bytes are searched and each byte is copied at most twice: a
+ * large line costs linear time however it is cut.
  */
 
 export interface LineSplitter {
@@ -23,14 +23,24 @@ export interface Options {
   readonly onTooLong: "split" | (() => void)
 }
 
+/**
+ * Chunks from this size on are kept as they are until their line ends; smaller
+ * ones are copied into blocks of this size at most, because each chunk costs
+ * more than its bytes.
+ */
+const blockBytes = 16 * 1024
+
 const LF = 0x0a
 const CR = "\r"
 const BOM = 0xfeff
 
 export const make = ({ maxBytes, onLine, onTooLong }: Options): LineSplitter => {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-  /** The beginning of a line whose end has not come yet. */
-  let partial = new Uint8Array(0)
+  /** The beginning of a line whose end has not come yet: `parts`, then what `block` has between `start` and `end`. */
+  let parts: Array<Uint8Array> = []
+  let block = new Uint8Array(0)
+  let start = 0
+  let end = 0
   let length = 0
   let first = true
   let stopped = false
@@ -41,24 +51,55 @@ export const make = ({ maxBytes, onLine, onTooLong }: Options): LineSplitter => 
     onLine(text.slice(from, text.endsWith(CR) ? -1 : undefined), bytes)
   }
 
-  const emitPartial = (terminator: number) => {
-    const bytes = length
-    const text = decoder.decode(partial.subarray(0, bytes))
-    // Not kept for the next one: a single large line must not cost its size for good.
-    partial = new Uint8Array(0)
-    length = 0
-    emit(text, bytes + terminator)
+  const setAside = () => {
+    if (end > start) parts.push(block.subarray(start, end))
+    start = end
   }
 
-  const copy = (segment: Uint8Array) => {
-    const needed = length + segment.length
-    if (needed > partial.length) {
-      const grown = new Uint8Array(Math.min(maxBytes, Math.max(needed, partial.length * 2)))
-      grown.set(partial.subarray(0, length))
-      partial = grown
+  /** Nothing is kept for the next one: a single large line must not cost its size for good. */
+  const forget = () => {
+    parts = []
+    block = new Uint8Array(0)
+    start = end = length = 0
+  }
+
+  const emitPartial = (terminator: number) => {
+    setAside()
+    const bytes = length
+    let [whole = block] = parts
+    if (parts.length > 1) {
+      whole = new Uint8Array(bytes)
+      let at = 0
+      for (const part of parts) {
+        whole.set(part, at)
+        at += part.length
+      }
     }
-    partial.set(segment, length)
-    length = needed
+    forget()
+    emit(decoder.decode(whole), bytes + terminator)
+  }
+
+  const keep = (segment: Uint8Array) => {
+    // A small piece of a large buffer would keep all of it.
+    if (segment.length >= blockBytes && segment.length * 2 >= segment.buffer.byteLength) {
+      setAside()
+      parts.push(segment)
+      length += segment.length
+      return
+    }
+    let rest = segment
+    while (rest.length > 0) {
+      if (end === block.length) {
+        setAside()
+        block = new Uint8Array(Math.min(blockBytes, Math.max(length, rest.length), maxBytes - length))
+        start = end = 0
+      }
+      const fitting = rest.subarray(0, block.length - end)
+      block.set(fitting, end)
+      end += fitting.length
+      length += fitting.length
+      rest = rest.subarray(fitting.length)
+    }
   }
 
   /** Whether to go on. */
@@ -67,16 +108,16 @@ export const make = ({ maxBytes, onLine, onTooLong }: Options): LineSplitter => 
     while (length + rest.length > maxBytes) {
       if (onTooLong !== "split") {
         stopped = true
-        partial = new Uint8Array(0)
+        forget()
         onTooLong()
         return false
       }
       const room = maxBytes - length
-      copy(rest.subarray(0, room))
+      keep(rest.subarray(0, room))
       emitPartial(0)
       rest = rest.subarray(room)
     }
-    copy(rest)
+    keep(rest)
     return true
   }
 

@@ -23,14 +23,17 @@ export interface Outbox {
 
 type Batch = Arr.NonEmptyReadonlyArray<Uint8Array>
 
-/** Lines are encoded side by side into slabs of this size; larger ones get their own. */
+/** Lines are encoded side by side into slabs of up to this size; larger ones get their own. */
 const slabBytes = 32 * 1024
+
+/** Each slab is twice as large as the last: what says little keeps little. */
+const firstSlabBytes = 1024
 
 /**
  * Written within one tick, this much is handed over without waiting for its
  * end: the other side begins to work while we still write. Measured.
  */
-const eagerBytes = 1024
+const eagerBytes = 16 * 1024
 
 const LF = 0x0a
 
@@ -68,7 +71,7 @@ export const make = (highWaterMark: number): Outbox => {
     }
     if (worst > slab.length - end) {
       setAside()
-      slab = new Uint8Array(slabBytes)
+      slab = new Uint8Array(Math.min(slabBytes, Math.max(firstSlabBytes, slab.length * 2, worst)))
       start = end = 0
     }
     const { written } = encoder.encodeInto(line, slab.subarray(end))

@@ -48,17 +48,9 @@ const listenOnLoopback: Loopback.Options["listen"] = Effect.fnUntraced(function*
   return listening
 })
 
-/**
- * Users log in with the browser of this machine, which is then sent back to a
- * server on loopback: at a port of its own choice, or the one of `redirectUri`
- * in the `auth` of an entry.
- *
- * @param options.open shows the page in another way than the system's
- * @param options.timeout how long a user may take; default 5 minutes
- *
- * ```ts
- * const platform = Layer.merge(NodeMcp.layer, NodeMcp.layerBrowser())
- * ```
- */
-export const layerBrowser = (options: Partial<Omit<Loopback.Options, "listen">> = {}): Layer.Layer<never> =>
+/** What can be chosen about logins. */
+export type BrowserOptions = Partial<Omit<Loopback.Options, "listen">>
+
+/** See `NodeMcp.layerBrowser`. */
+export const layerBrowser = (options: BrowserOptions = {}): Layer.Layer<never> =>
   Layer.succeed(Authorize, Loopback.make({ open, ...options, listen: listenOnLoopback }))

@@ -41,18 +41,11 @@ export const make = (options: {
   readonly server: McpSchema.Server
 }): Dialect => {
   const { client, revision, server } = options
-  const base = identity(revision, client)
-  let logLevel: McpSchema.LoggingLevel | undefined
+  let base = identity(revision, client)
 
   const decorate = (params: JsonRpc.JsonObject | undefined, metadata: Metadata): JsonRpc.JsonObject => ({
     ...params,
-    _meta: {
-      ...metadata.custom,
-      ...metadata.trace,
-      ...base,
-      ...(logLevel === undefined ? undefined : { [key("logLevel")]: logLevel }),
-      progressToken: metadata.progressToken
-    }
+    _meta: { ...metadata.custom, ...metadata.trace, ...base, progressToken: metadata.progressToken }
   })
   const bare = (id: JsonRpc.RequestId) => decorate(undefined, { progressToken: id, trace: undefined, custom: undefined })
 
@@ -75,7 +68,7 @@ export const make = (options: {
     ping: (wire) => Effect.asVoid(wire.request("server/discover", bare)),
     setLogLevel: (_, level) =>
       Effect.sync(() => {
-        logLevel = level
+        base = { ...base, [key("logLevel")]: level }
       }),
     subscriptions: (wire, onLost) => subscriptions(wire, onLost, decorate)
   }

@@ -169,14 +169,19 @@ const start = Effect.fnUntraced(function*(
   const { liveness } = socket
   if (liveness !== undefined && options.ping !== false) {
     const { interval = "30 seconds", timeout = "10 seconds" } = options.ping ?? {}
-    const check = Effect.gen(function*() {
-      yield* Effect.sleep(interval)
+    let alive = true
+    const check = Effect.flatMap(Effect.sleep(interval), () => {
       const before = liveness.heard()
       liveness.ping()
-      yield* Effect.sleep(timeout)
-      return liveness.heard() !== before
+      return Effect.map(Effect.sleep(timeout), () => liveness.heard() !== before)
     })
-    yield* Effect.repeat(check, { while: (alive) => alive }).pipe(
+    yield* Effect.whileLoop({
+      while: () => alive,
+      body: () => check,
+      step: (answered) => {
+        alive = answered
+      }
+    }).pipe(
       Effect.andThen(Effect.sync(() => {
         const millis = Duration.toMillis(Duration.fromInputUnsafe(timeout))
         close(new McpError.ConnectionClosed({ by: "server", detail: `it is silent: no answer to a ping within ${millis} ms` }))

@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import type * as Diagnostic from "../../src/Diagnostic.ts"
 import type * as McpError from "../../src/McpError.ts"
+import * as NodeMcp from "../../src/node.ts"
 import * as JsonRpc from "../../src/protocol/JsonRpc.ts"
 import type { Receiver } from "../../src/Transport.ts"
 import * as StreamableHttpTransport from "../../src/transport/StreamableHttpTransport.ts"
@@ -46,7 +47,10 @@ export const open = Effect.fnUntraced(function*(options: StreamableHttpTransport
   }
 })
 
-export const undici: Layer.Layer<HttpClient.HttpClient> = NodeHttpClient.layerUndici
+export const undici: Layer.Layer<HttpClient.HttpClient> = NodeMcp.layer
+
+/** A client that is not ours: it leaves bodies compressed, and knows only `HttpClient.withScope`. */
+export const platform: Layer.Layer<HttpClient.HttpClient> = NodeHttpClient.layerUndici
 
 export const modernMeta = {
   "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -17,8 +17,21 @@ export interface Text {
 export const mediaType = (response: HttpClientResponse): string =>
   (response.headers["content-type"]?.split(";", 1)[0] ?? "").trim().toLowerCase()
 
+/** The length a body is sure to have, because HTTP frames it by that; `undefined` for one that may turn out longer. */
+const lengthOf = ({ headers }: HttpClientResponse): number | undefined => {
+  const length = headers["content-length"]
+  return length !== undefined && /^\d+$/.test(length) && headers["content-encoding"] === undefined ? Number(length) : undefined
+}
+
 /** Reads at most `max` bytes as text. What is left unread is cancelled when the scope closes. */
-export const read = Effect.fnUntraced(function*(
+export const read = (response: HttpClientResponse, max: number): Effect.Effect<Text, HttpClientError.HttpClientError, Scope.Scope> => {
+  const bytes = lengthOf(response)
+  return bytes === undefined || bytes > max
+    ? readPieces(response, max)
+    : Effect.map(response.text, (text) => ({ text, bytes, cut: false }))
+}
+
+const readPieces = Effect.fnUntraced(function*(
   response: HttpClientResponse,
   max: number
 ): Effect.fn.Return<Text, HttpClientError.HttpClientError, Scope.Scope> {

@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
+import * as Fiber from "effect/Fiber"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Pull from "effect/Pull"
@@ -89,6 +90,10 @@ export const read = Effect.fnUntraced(function*(
       (error: HttpClientError.HttpClientError) => Effect.fail(Failure.fromError(error, shown))
     ))
   }
-  if (end === "enough") yield* Effect.timeoutOption(Effect.exit(Effect.forever(pull)), grace)
+  if (end === "enough") {
+    const rest = yield* Effect.forkScoped(Effect.exit(Effect.forever(pull)), { startImmediately: true })
+    // Mostly its end has come with the answer.
+    if (rest.pollUnsafe() === undefined) yield* Effect.timeoutOption(Fiber.await(rest), grace)
+  }
   return end
 })

@@ -12,6 +12,8 @@ import * as McpError from "../../McpError.ts"
 import * as Failure from "../http/failure.ts"
 import * as WebSockets from "./WebSockets.ts"
 
+const asText = { binary: false }
+
 /** The body of a refused upgrade is read this far and this long: it is only to be told. */
 const refusalBytes = 64 * 1024
 const refusalTime = "5 seconds"
@@ -174,10 +176,11 @@ export const service: WebSockets.Service = {
         resume(Effect.succeed({
           protocol,
           send: (text) => {
-            const bytes = Buffer.byteLength(text)
+            const bytes = Buffer.from(text)
             batch()
-            ws.send(text, () => handlers.onWritten(bytes))
-            return bytes
+            // A frame of bytes is written whole, one of a string in two parts.
+            ws.send(bytes, asText, () => handlers.onWritten(bytes.length))
+            return bytes.length
           },
           close: (code) => ws.close(code),
           terminate: () => ws.terminate(),
