@@ -70,7 +70,7 @@ describe("the package", () => {
     })
 
     it("calls a tool of a server in a config file", async () => {
-      const echo = { command: process.execPath, args: [join(repository, "test/bench/echo-server.ts")] }
+      const echo = { command: process.execPath, args: [join(repository, "test/bench/servers/stdio.ts")] }
       await writeFile(join(project, "mcp.json"), JSON.stringify({ mcpServers: { echo } }))
       const { stdout } = await command("call", "echo", "echo", "text=hello", "--config", "mcp.json")
       assert.strictEqual(stdout, "hello\n")

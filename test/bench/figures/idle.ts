@@ -1,0 +1,64 @@
+/** What a connection keeps in the heap while nothing happens: listed its tools once, and everything unused is gone. */
+import type { Session } from "../clients/Client.ts"
+import type { Comparison, Mode, Subject } from "../Figure.ts"
+
+const kept = "kept for each"
+
+/** Connections: processes are the dear ones. */
+const countOf = (mode: Mode, { address }: Subject) =>
+  address.transport === "stdio"
+    ? { full: 24, quick: 8, minimal: 2 }[mode]
+    : { full: 200, quick: 50, minimal: 2 }[mode]
+
+const collectGarbage = async () => {
+  // What one round finalizes, the next one frees.
+  for (let round = 0; round < 4; round++) {
+    globalThis.gc?.()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+const used = async () => {
+  await collectGarbage()
+  const { external, heapUsed } = process.memoryUsage()
+  return { external, heap: heapUsed }
+}
+
+export const figure: Comparison = {
+  name: "idle",
+  title: "Idle connections",
+  slow: true,
+  transports: ["stdio", "json", "ws"],
+  fresh: true,
+  rounds: (mode) => ({ full: 5, quick: 1, minimal: 0 })[mode],
+  cases: (mode) => [{
+    id: kept,
+    measure: async (subject) => {
+      const sessions: Array<Session> = []
+      const connect = async (count: number) => {
+        for (let index = 0; index < count; index++) {
+          const session = await subject.client.connect(subject.address)
+          await session.list()
+          sessions.push(session)
+        }
+      }
+      // What is loaded, compiled and cached with the first ones is not theirs.
+      await connect(Math.min(4, countOf(mode, subject)))
+      const before = await used()
+      const count = countOf(mode, subject)
+      await connect(count)
+      const after = await used()
+      await Promise.all(sessions.map((session) => session.close()))
+      return {
+        heap: (after.heap - before.heap) / count / 1024,
+        external: (after.external - before.external) / count / 1024
+      }
+    }
+  }],
+  metrics: [
+    { id: "heap", title: "heap KiB", show: (value) => value.toFixed(1) },
+    { id: "external", title: "outside KiB", show: (value) => value.toFixed(1), ratio: false }
+  ],
+  headlines: [{ title: "heap of an idle connection, KiB", case: kept, metric: "heap" }],
+  targets: [{ case: kept, metric: "heap", of: "raw", atMost: 2 }]
+}

@@ -1,0 +1,56 @@
+/** What figures have in common. */
+import type { Echo, Session } from "../clients/Client.ts"
+import type { Mode } from "../Figure.ts"
+
+export const small: Echo = { text: "hello, server" }
+
+export const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
+
+export const quantile = (values: ReadonlyArray<number>, part: number): number =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))] ?? Number.NaN
+
+/** Milliseconds that a measurement is to take. */
+export const measureFor = (mode: Mode): number => ({ full: 400, quick: 100, minimal: 5 })[mode]
+
+/** Calls that fill the time, by a short try. */
+export const callsWithin = async (session: Pick<Session, "calls">, concurrency: number, millis: number, args = small): Promise<number> => {
+  const tried = concurrency * 4
+  const start = performance.now()
+  await session.calls(concurrency, tried, args)
+  return Math.ceil(Math.max(tried, tried * millis / (performance.now() - start)))
+}
+
+const warm = new WeakSet<Session>()
+
+/** Lets the compiler see what is to be measured: a process that serves calls has been running for a while. */
+export const warmUp = async (session: Session, mode: Mode): Promise<void> => {
+  if (warm.has(session)) return
+  warm.add(session)
+  const until = performance.now() + { full: 2_000, quick: 400, minimal: 0 }[mode]
+  while (performance.now() < until) await session.calls(64, 1_000, small)
+}
+
+export interface Cost {
+  readonly seconds: number
+  /** Of this process, all threads of it. */
+  readonly cpuSeconds: number
+}
+
+export const costOf = async (run: () => Promise<unknown>): Promise<Cost> => {
+  const cpu = process.cpuUsage()
+  const start = performance.now()
+  await run()
+  const seconds = (performance.now() - start) / 1000
+  const { system, user } = process.cpuUsage(cpu)
+  return { seconds, cpuSeconds: (system + user) / 1e6 }
+}
+
+/** Three digits that count. */
+export const digits = (value: number): string =>
+  value >= 1e6
+    ? `${(value / 1e6).toPrecision(3)}M`
+    : value >= 1e4
+    ? `${(value / 1e3).toFixed(value < 1e5 ? 1 : 0)}k`
+    : value >= 100
+    ? value.toFixed(0)
+    : value.toPrecision(3)
