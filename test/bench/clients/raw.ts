@@ -93,12 +93,12 @@ const atEndOfTurn = (run: () => void) => {
   }
 }
 
-/** Calls back with what stands between separators, searching each chunk once. */
-const splitter = (separator: string, found: (piece: string) => void) => {
+/** Calls back with each line, searching each chunk once. */
+const splitter = (found: (line: string) => void) => {
   let parts: Array<string> = []
   return (chunk: string) => {
     let start = 0
-    for (let end = chunk.indexOf(separator); end !== -1; end = chunk.indexOf(separator, start)) {
+    for (let end = chunk.indexOf("\n"); end !== -1; end = chunk.indexOf("\n", start)) {
       const piece = chunk.slice(start, end)
       if (parts.length === 0) {
         found(piece)
@@ -107,7 +107,7 @@ const splitter = (separator: string, found: (piece: string) => void) => {
         found(parts.join(""))
         parts = []
       }
-      start = end + separator.length
+      start = end + 1
     }
     if (start < chunk.length) parts.push(start === 0 ? chunk : chunk.slice(start))
   }
@@ -123,7 +123,7 @@ const stdio = (modern: boolean, { args, command }: Extract<Address, { transport:
       child.stdin.write(out)
       out = ""
     })
-    child.stdout.setEncoding("utf8").on("data", splitter("\n", (line) => receive(JSON.parse(line))))
+    child.stdout.setEncoding("utf8").on("data", splitter((line) => receive(JSON.parse(line))))
     const send = (message: string) => {
       out += `${message}\n`
       flush()
@@ -177,7 +177,9 @@ const http = (modern: boolean, url: string, sse: boolean) =>
 
     const events = (done: () => void) => {
       const decoder = new TextDecoder()
-      const split = splitter("\n\n", (event) => receive(JSON.parse(event.slice(event.indexOf("data: ") + 6))))
+      const split = splitter((line) => {
+        if (line.startsWith("data: ")) receive(JSON.parse(line.slice(6)))
+      })
       return {
         onRequestStart() {},
         onResponseStart() {},
