@@ -86,6 +86,8 @@ export interface Choice {
   readonly only?: ReadonlyArray<string> | undefined
   /** The directory for profiles of the clients' processes. */
   readonly cpuProf?: string | undefined
+  /** When all is to be done, by `performance.now()`: what a comparison does not need, the next ones have. */
+  readonly until: number
   /** Told what is being done now. */
   readonly onStep: (step: string) => void
 }
@@ -95,16 +97,16 @@ export interface Comparison extends Described {
   readonly transports: ReadonlyArray<Transport>
   /** The clients that take part. Default: all but the variants. */
   readonly clients?: ReadonlyArray<string>
-  /** Whether in a quick run only the limit, mcp-connect and the best of the others take part. */
-  readonly few?: boolean
   /** Arguments for the servers, such as `--tools 200`. */
   readonly server?: ReadonlyArray<string>
   /** Whether a client and its server share one processor core. */
   readonly oneCore?: boolean
   /** Whether every measurement has a process of its own. */
   readonly fresh?: boolean
-  /** How often each case is measured, besides once to warm up. */
+  /** How often each case is measured at most, besides once to warm up. */
   readonly rounds: (mode: Mode) => number
+  /** Its part of the time, next to the other figures. Default 1. */
+  readonly weight?: number
   readonly cases: (mode: Mode) => ReadonlyArray<Case>
 }
 

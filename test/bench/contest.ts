@@ -6,6 +6,7 @@ import type { Transport } from "./clients/Client.ts"
 import type { Answer, Order } from "./contestant.ts"
 import type { Choice, Comparison, Metric, Mode, Result, Values } from "./Figure.ts"
 import { median } from "./figures/measure.ts"
+import { limit } from "./table.ts"
 
 /** Longest time for one measurement, or a start. */
 const patience: Readonly<Record<Mode, number>> = { full: 60_000, quick: 20_000, minimal: 20_000 }
@@ -19,15 +20,13 @@ const program = join(import.meta.dirname, "contestant.ts")
 export const canPin: boolean = process.platform === "linux" && spawnSync("taskset", ["-c", "0", "true"]).status === 0
 
 interface Contestant {
-  /** What differs between processes of the same client. */
-  readonly key: string
   readonly ready: Promise<Answer>
   readonly order: (order: Order) => Promise<Answer>
   readonly end: () => Promise<void>
 }
 
 /** Starts one; whatever happens to it is an answer. */
-const start = (key: string, [command = "", ...args]: ReadonlyArray<string>, millis: number): Contestant => {
+const start = ([command = "", ...args]: ReadonlyArray<string>, millis: number): Contestant => {
   const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe", "ipc"] })
   const gone = new Promise<void>((resolve) => child.once("close", () => resolve()))
   let stderr = ""
@@ -60,7 +59,6 @@ const start = (key: string, [command = "", ...args]: ReadonlyArray<string>, mill
     })
 
   return {
-    key,
     ready: answer(),
     order: (order) => {
       const answered = answer()
@@ -86,24 +84,21 @@ const makeProcesses = (transport: Transport, { cpuProf, mode }: Choice) => {
     await contestant?.end()
   }
 
-  const commandFor = ({ name, oneCore }: Comparison, client: string) => {
-    const pin = oneCore === true && canPin && mode !== "minimal" ? ["taskset", "-c", "0"] : []
+  const commandFor = (client: string) => {
     const profile = cpuProf === undefined
       ? []
-      : ["--cpu-prof", `--cpu-prof-dir=${cpuProf}`, `--cpu-prof-name=${name}-${transport}-${client}.cpuprofile`]
-    return [...pin, process.execPath, "--expose-gc", ...profile, program, client, transport, mode]
+      : ["--cpu-prof", `--cpu-prof-dir=${cpuProf}`, `--cpu-prof-name=${transport}-${client}.cpuprofile`]
+    return [process.execPath, "--expose-gc", ...profile, program, client, transport, mode]
   }
 
   const isFresh = ({ fresh }: Comparison) => fresh === true && mode !== "minimal"
 
   /** The process that is there, or a new one. */
   const prepare = async (figure: Comparison, client: string): Promise<Contestant> => {
-    const command = commandFor(figure, client)
-    const key = command.join(" ")
     const present = running.get(client)
-    if (present?.key === key && !isFresh(figure)) return present
+    if (present !== undefined && !isFresh(figure)) return present
     await stop(client)
-    const contestant = start(key, command, patience[mode])
+    const contestant = start(commandFor(client), patience[mode])
     running.set(client, contestant)
     await contestant.ready
     return contestant
@@ -118,7 +113,7 @@ const makeProcesses = (transport: Transport, { cpuProf, mode }: Choice) => {
         await stop(client)
         return { failure }
       }
-      const answer = await contestant.order({ figure: figure.name, case: caseId })
+      const answer = await contestant.order({ figure: figure.name, case: caseId, oneCore: figure.oneCore === true && canPin })
       if (answer.failure !== undefined || isFresh(figure)) await stop(client)
       return answer
     },
@@ -135,30 +130,44 @@ const summary = (metrics: ReadonlyArray<Metric>, taken: ReadonlyArray<Values>): 
     return [id, worst === true ? Math.max(...values) : median(values)]
   }))
 
-const few = ["raw", "raw-2026", "mcp-connect", "sdk-v1"]
+/** What mcp-connect is compared with by a target over this transport, besides the limit. */
+const isRival = (figure: Comparison, transport: Transport, client: string) =>
+  client !== limit && figure.targets.some(({ of, transports }) => of === client && (transports === undefined || transports.includes(transport)))
 
-/** Those who take part and can, in the order they are shown. */
+/** Those who take part and can, in the order they are shown: in a quick run those whom the targets are about. */
 const contestantsOf = (figure: Comparison, transport: Transport, { mode, only }: Choice) => {
   const field = figure.clients ?? Object.keys(clients).filter((name) => clients[name]?.variant !== true)
-  const wanted = only ?? (figure.few === true && mode === "quick" ? few : field)
-  return field.filter((name) => wanted.includes(name) && clients[name]?.transports.includes(transport) === true)
+  const isWanted = (client: string) =>
+    only?.includes(client) ?? (mode !== "quick" || ["raw-2026", "mcp-connect"].includes(client) || isRival(figure, transport, client))
+  return field.filter((name) => isWanted(name) && clients[name]?.transports.includes(transport) === true)
 }
 
+/** Rounds for those whom no target is about. */
+const guestRounds = 2
+
+/** Rounds for the others, even if time is short. */
+const leastRounds = 3
+
 /** What each client made of each case; without what a warm-up round measured. */
-const compare = async (figure: Comparison, transport: Transport, processes: Processes, choice: Choice) => {
+const compare = async (figure: Comparison, transport: Transport, processes: Processes, choice: Choice, until: number) => {
   const results: Array<Result> = []
   const contestants = contestantsOf(figure, transport, choice)
   const rounds = figure.rounds(choice.mode)
-  const cases = figure.cases(choice.mode)
+  const all = figure.cases(choice.mode)
+  const cases = choice.mode === "minimal" ? all.slice(0, 1) : all
   choice.onStep(`${transport}: ${figure.name}`)
   // All cores start them.
   if (figure.fresh !== true) await Promise.all(contestants.map((client) => processes.prepare(figure, client)))
-  for (const { id } of choice.mode === "minimal" ? cases.slice(0, 1) : cases) {
+  for (const [index, { id }] of cases.entries()) {
     const taken = new Map<string, Array<Values>>(contestants.map((client) => [client, []]))
     const failures = new Map<string, string>()
+    const begin = performance.now()
+    const end = begin + (until - begin) / (cases.length - index)
     for (let round = 0; round <= rounds; round++) {
+      if (round > leastRounds && performance.now() >= end) break
       for (const [client, values] of taken) {
         if (failures.has(client)) continue
+        if (round > guestRounds && !/^(raw|mcp-connect)/.test(client) && !isRival(figure, transport, client)) continue
         choice.onStep(`${transport}: ${figure.name}, ${id}, round ${round} of ${rounds}, ${client}`)
         const answer = await processes.measure(figure, client, id)
         if (answer.failure !== undefined) failures.set(client, answer.failure)
@@ -181,10 +190,16 @@ export const compareAll = async (
   choice: Choice,
   onResults: (figure: Comparison, results: ReadonlyArray<Result>) => void
 ): Promise<void> => {
+  const on = (transport: Transport) => figures.filter(({ transports }) => transports.includes(transport))
+  const weightOf = ({ weight = 1 }: Comparison) => weight
+  let left = choice.transports.flatMap(on).reduce((sum, figure) => sum + weightOf(figure), 0)
   for (const transport of choice.transports) {
     const processes = makeProcesses(transport, choice)
-    for (const figure of figures.filter(({ transports }) => transports.includes(transport))) {
-      onResults(figure, await compare(figure, transport, processes, choice))
+    for (const figure of on(transport)) {
+      const begin = performance.now()
+      const until = begin + (choice.until - begin) * weightOf(figure) / left
+      left -= weightOf(figure)
+      onResults(figure, await compare(figure, transport, processes, choice, until))
     }
     await processes.end()
   }

@@ -5,8 +5,10 @@
  *
  *   contestant.ts <client> <transport> <mode>
  */
-import { fork } from "node:child_process"
+import { type ChildProcess, fork, spawnSync } from "node:child_process"
+import { subscribe } from "node:diagnostics_channel"
 import { once } from "node:events"
+import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { clients } from "./clients/all.ts"
 import { type Address, type Client, type Session, transports } from "./clients/Client.ts"
@@ -17,6 +19,8 @@ import { figures } from "./figures/all.ts"
 export interface Order {
   readonly figure?: string
   readonly case?: string
+  /** Whether this process and its servers have to share one processor core. */
+  readonly oneCore?: boolean
 }
 
 /** Neither when it was nothing the client can do. */
@@ -36,6 +40,27 @@ const serve = async (args: ReadonlyArray<string>): Promise<Address> => {
   const child = fork(server(known === "ws" ? "ws.ts" : "http.ts"), args, { execArgv: [] })
   const [origin] = await once(child, "message")
   return { transport: known, url: known === "ws" ? origin : `${origin}/${known}` }
+}
+
+/** The servers, whoever started them. */
+const servers = new Set<ChildProcess>()
+subscribe("child_process", (message) => {
+  const { process: child } = message as { readonly process: ChildProcess }
+  servers.add(child)
+  child.once("exit", () => servers.delete(child))
+})
+
+let cores = "all"
+
+/** Binds everything that runs here to one processor core, or no longer. */
+const bind = (oneCore: boolean) => {
+  const wanted = oneCore ? "0" : "all"
+  if (wanted === cores) return
+  cores = wanted
+  const list = oneCore ? "0" : `0-${availableParallelism() - 1}`
+  for (const pid of [process.pid, ...[...servers].map(({ pid }) => pid)]) {
+    spawnSync("taskset", ["--all-tasks", "--cpu-list", "--pid", list, String(pid)])
+  }
 }
 
 const loadClient = async (): Promise<Client> => {
@@ -66,6 +91,11 @@ const measure = async (client: Client, order: Order): Promise<Values | undefined
   const subject = await subjectFor(client, figure.server)
   const asked = figure.cases(subject.mode).find(({ id }) => id === order.case)
   if (asked === undefined) throw new Error(`No such case: ${order.case}`)
+  if (order.oneCore === true || cores !== "all") {
+    // What is to be bound has to run.
+    await subject.session()
+    bind(order.oneCore === true)
+  }
   return asked.measure(subject)
 }
 

@@ -59,8 +59,12 @@ const step = (text: string) => {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text.slice(0, process.stderr.columns - 1)}`)
 }
 
+/** Minutes for what is compared; what needs no server takes one more. */
+const minutes: Readonly<Record<Mode, number>> = { full: 9, quick: 0.75, minimal: 1 }
+
 const choice: Choice = {
   mode,
+  until: performance.now() + minutes[mode] * 60_000,
   transports: given.transport === undefined ? transports : choose("transport", given.transport, transports),
   only: given.only === undefined ? undefined : choose("client", given.only, Object.keys(clients)),
   cpuProf: given["cpu-prof"],

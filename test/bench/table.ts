@@ -4,7 +4,7 @@ import { limitsOf } from "./clients/all.ts"
 import type { Figure, Metric, Report, Result, Target } from "./Figure.ts"
 import { median } from "./figures/measure.ts"
 
-const limit = "raw"
+export const limit = "raw"
 
 /** Whom a client is compared with: `raw` is the raw client of its own revision, where that takes part. */
 const opponents = (client: string, of: string): ReadonlyArray<string> => of === limit ? limitsOf(client) : [of]

@@ -32,9 +32,8 @@ const result = (mebibytes: number): Case => ({
 export const figure: Comparison = {
   name: "large",
   title: "Large results",
-  few: true,
   transports: ["stdio", "json", "sse", "ws"],
-  rounds: (mode) => ({ full: 5, quick: 1, minimal: 0 })[mode],
+  rounds: (mode) => ({ full: 5, quick: 5, minimal: 0 })[mode],
   cases: (mode) => ({ full: [1, 10], quick: [10], minimal: [1] })[mode].map(result),
   metrics: [
     { id: "rate", title: "MB/s", show: digits },

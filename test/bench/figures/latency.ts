@@ -8,9 +8,9 @@ export const figure: Comparison = {
   name: "latency",
   title: "Latency",
   transports: ["stdio", "json", "sse", "ws"],
-  few: true,
   oneCore: true,
-  rounds: (mode) => ({ full: 7, quick: 2, minimal: 1 })[mode],
+  rounds: (mode) => ({ full: 9, quick: 9, minimal: 1 })[mode],
+  weight: 2,
   cases: () => [{
     id: sequential,
     measure: async (subject) => {

@@ -9,8 +9,8 @@ export const median = (values: ReadonlyArray<number>): number => quantile(values
 export const quantile = (values: ReadonlyArray<number>, part: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))] ?? Number.NaN
 
-/** Milliseconds that a measurement is to take. */
-export const measureFor = (mode: Mode): number => ({ full: 400, quick: 100, minimal: 5 })[mode]
+/** Milliseconds that a measurement is to take: short, so that those who take turns meet the same machine. */
+export const measureFor = (mode: Mode): number => ({ full: 250, quick: 150, minimal: 5 })[mode]
 
 /** Calls that fill the time, by a short try. */
 export const callsWithin = async (session: Pick<Session, "calls">, concurrency: number, millis: number, args = small): Promise<number> => {
@@ -22,12 +22,24 @@ export const callsWithin = async (session: Pick<Session, "calls">, concurrency: 
 
 const warm = new WeakSet<Session>()
 
+/** Calls until nothing gets faster any more, as seen with each client; and the milliseconds after which it has to do. */
+const warmth: Readonly<Record<Mode, { readonly calls: number; readonly least: number; readonly most: number }>> = {
+  full: { calls: 80_000, least: 2_000, most: 6_000 },
+  quick: { calls: 40_000, least: 1_200, most: 3_500 },
+  minimal: { calls: 0, least: 0, most: 0 }
+}
+
 /** Lets the compiler see what is to be measured: a process that serves calls has been running for a while. */
 export const warmUp = async (session: Session, mode: Mode): Promise<void> => {
   if (warm.has(session)) return
   warm.add(session)
-  const until = performance.now() + { full: 2_000, quick: 400, minimal: 0 }[mode]
-  while (performance.now() < until) await session.calls(64, 1_000, small)
+  const { calls, least, most } = warmth[mode]
+  const start = performance.now()
+  for (let made = 0; ; made += 640) {
+    const passed = performance.now() - start
+    if (passed >= most || (passed >= least && made >= calls)) return
+    await session.calls(64, 640, small)
+  }
 }
 
 export interface Cost {

@@ -12,9 +12,8 @@ const inOneChunk = "in one chunk with the result"
 export const figure: Comparison = {
   name: "progress",
   title: "Progress",
-  few: true,
   transports: ["stdio", "sse", "ws"],
-  rounds: (mode) => ({ full: 5, quick: 1, minimal: 1 })[mode],
+  rounds: (mode) => ({ full: 5, quick: 5, minimal: 1 })[mode],
   cases: (mode) => [{
     id: inOneChunk,
     measure: async (subject) => {

@@ -19,7 +19,8 @@ export const figure: Comparison = {
   name: "throughput",
   title: "Calls in flight",
   transports: ["stdio", "json", "sse", "ws"],
-  rounds: (mode) => ({ full: 7, quick: 2, minimal: 1 })[mode],
+  rounds: (mode) => ({ full: 9, quick: 9, minimal: 1 })[mode],
+  weight: 5,
   cases: (mode) => (mode === "full" ? [1, 16, 64] : [64]).map(inFlight),
   metrics: [
     { id: "rate", title: "calls/s", show: digits },
