@@ -11,6 +11,8 @@ export type Values = Readonly<Record<string, number>>
 export interface Subject {
   readonly client: Client
   readonly address: Address
+  /** All of the server's, where it has more than one. */
+  readonly addresses: ReadonlyArray<Address>
   readonly mode: Mode
   /** A connection that is kept from one measurement to the next, opened with the first one. */
   readonly session: () => Promise<Session>

@@ -32,14 +32,16 @@ export interface Answer {
 const [name = "", transport, mode] = process.argv.slice(2)
 const server = (file: string) => join(import.meta.dirname, "servers", file)
 
-/** Starts a server, unless it is the client who does. */
-const serve = async (args: ReadonlyArray<string>): Promise<Address> => {
+/** Starts a server, unless it is the client who does: it may have several origins. */
+const serve = async (args: ReadonlyArray<string>): Promise<readonly [Address, ...Array<Address>]> => {
   const known = transports.find((each) => each === transport)
   if (known === undefined) throw new Error(`No such transport: ${transport}`)
-  if (known === "stdio") return { transport: known, command: process.execPath, args: [server("stdio.ts"), ...args] }
+  if (known === "stdio") return [{ transport: known, command: process.execPath, args: [server("stdio.ts"), ...args] }]
   const child = fork(server(known === "ws" ? "ws.ts" : "http.ts"), args, { execArgv: [] })
-  const [origin] = await once(child, "message")
-  return { transport: known, url: known === "ws" ? origin : `${origin}/${known}` }
+  const [origins] = await once(child, "message")
+  const [first, ...others]: [string, ...Array<string>] = origins
+  const at = (origin: string): Address => ({ transport: known, url: known === "ws" ? origin : `${origin}/${known}` })
+  return [at(first), ...others.map(at)]
 }
 
 /** The servers, whoever started them. */
@@ -73,9 +75,10 @@ const loadClient = async (): Promise<Client> => {
 const subjects = new Map<string, Promise<Subject>>()
 
 const makeSubject = async (client: Client, args: ReadonlyArray<string>): Promise<Subject> => {
-  const address = await serve(args)
+  const addresses = await serve(args)
+  const [address] = addresses
   let session: Promise<Session> | undefined
-  return { client, address, mode: mode as Mode, session: () => session ??= client.connect(address) }
+  return { client, address, addresses, mode: mode as Mode, session: () => session ??= client.connect(address) }
 }
 
 const subjectFor = (client: Client, args: ReadonlyArray<string> = []): Promise<Subject> => {

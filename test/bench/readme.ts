@@ -1,8 +1,8 @@
-/** The table of the README: one row for each thing measured, one column for each client. */
+/** The tables of the README: one row for each thing measured and one column for each client; then the targets. */
 import { cpus } from "node:os"
 import { clients } from "./clients/all.ts"
 import type { Headline, Metric, Report, Result } from "./Figure.ts"
-import { ratioTo, showRatio } from "./table.ts"
+import { ratioTo, showRatio, verdicts } from "./table.ts"
 
 const begin = "<!-- bench -->"
 const end = "<!-- /bench -->"
@@ -43,6 +43,20 @@ const rowsOf = (reports: ReadonlyArray<Report>, columns: ReadonlyArray<string>) 
 
 const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
 
+/** The targets as a table: what lies between them and what was measured cannot be told otherwise. */
+const targetsOf = (reports: ReadonlyArray<Report>) => {
+  const all = reports.flatMap(verdicts)
+  const rows = all.map(({ client, measured, met, wanted, what }) => [what, client, measured, wanted, met ? "met" : "**missed**"])
+  const missed = all.filter(({ met }) => !met).length
+  return [
+    `Targets, of which this run missed ${missed} of ${all.length}:`,
+    "",
+    line(["target", "client", "measured", "wanted", ""]),
+    line(["---", "---", "---:", "---:", "---"]),
+    ...rows.map(line)
+  ]
+}
+
 /** The text with its table renewed. */
 export const withTable = (text: string, machine: string, reports: ReadonlyArray<Report>): string => {
   const from = text.indexOf(begin)
@@ -56,6 +70,6 @@ export const withTable = (text: string, machine: string, reports: ReadonlyArray<
     line(["---", ...columns.map(() => "---:")]),
     ...rowsOf(reports, columns).map(line)
   ]
-  const about = `Measured on ${machine}. In brackets: times the value of the limit, \`raw\` or, for \`mcp-connect\`, \`raw-2026\`, which speak the same revision.`
-  return `${text.slice(0, from)}${begin}\n${about}\n\n${table.join("\n")}\n${text.slice(to)}`
+  const about = `Measured on ${machine}. In brackets: times the limit.`
+  return `${text.slice(0, from)}${begin}\n${about}\n\n${[...table, "", ...targetsOf(reports)].join("\n")}\n${text.slice(to)}`
 }

@@ -19,7 +19,7 @@ import { canPin, compareAll } from "./contest.ts"
 import type { Choice, Figure, Mode, Report, Result } from "./Figure.ts"
 import { figures } from "./figures/all.ts"
 import { machine, withTable } from "./readme.ts"
-import { tables, verdicts, verdictTable } from "./table.ts"
+import { aboutRatios, tables, verdicts, verdictTable } from "./table.ts"
 
 const { values: given } = parseArgs({
   options: {
@@ -55,8 +55,11 @@ const choose = <A extends string>(what: string, text: string, known: ReadonlyArr
 
 const mode: Mode = given.minimal ? "minimal" : given.quick ? "quick" : "full"
 
+/** What is being done now, with the time passed: in place on a terminal. */
 const step = (text: string) => {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text.slice(0, process.stderr.columns - 1)}`)
+  if (!process.stderr.isTTY) return
+  const passed = text === "" ? "" : `${(performance.now() / 1000).toFixed(0)} s  `
+  process.stderr.write(`\r\u001b[2K${`${passed}${text}`.slice(0, process.stderr.columns - 1)}`)
 }
 
 /** Minutes for what is compared; what needs no server takes one more. */
@@ -90,7 +93,7 @@ const report = (figure: Figure, results: ReadonlyArray<Result>) => {
 
 const description = machine()
 if (!given.json) {
-  console.log(description)
+  console.log(`${description}\n${aboutRatios}`)
   if (!canPin) console.log("Latency is measured without binding client and server to one core: there is no taskset here.")
 }
 
@@ -104,6 +107,7 @@ if (given.json) {
   console.log(JSON.stringify({ mode, machine: description, figures: shown }, undefined, 2))
 } else {
   console.log(verdictTable(reports.flatMap(verdicts)).join("\n"))
+  console.log(`\nTook ${(performance.now() / 1000).toFixed(0)} s.`)
 }
 
 if (given.readme) {

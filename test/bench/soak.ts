@@ -117,7 +117,7 @@ const stuffed = Effect.gen(function*() {
 })
 
 const webSocketServer = fork(server("ws.ts"), { execArgv: [] })
-const [url] = await once(webSocketServer, "message")
+const [[url]] = await once(webSocketServer, "message")
 
 for (const part of [flood(stdio("stdio.ts")), flood({ transport: "ws", url }), stuffed, traffic]) {
   await run(Effect.scoped(part))

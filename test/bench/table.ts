@@ -6,6 +6,10 @@ import { median } from "./figures/measure.ts"
 
 export const limit = "raw"
 
+/** How a ratio is made. */
+export const aboutRatios =
+  "× limit: next to the value of raw in the same round, or of raw-2026 for whom speaks 2026-07-28; of all rounds the ratio in the middle."
+
 /** Whom a client is compared with: `raw` is the raw client of its own revision, where that takes part. */
 const opponents = (client: string, of: string): ReadonlyArray<string> => of === limit ? limitsOf(client) : [of]
 
@@ -50,7 +54,7 @@ const cells = (results: ReadonlyArray<Result>, result: Result, metrics: Readonly
 
 const head = (metrics: ReadonlyArray<Metric>) =>
   metrics.map((metric) =>
-    metric.title.padStart(widthOf(metric)) + (metric.ratio === false ? "" : `× ${limit}`.padStart(ratioWidth))
+    metric.title.padStart(widthOf(metric)) + (metric.ratio === false ? "" : "× limit".padStart(ratioWidth))
   ).join("")
 
 export const tables = ({ metrics, title }: Figure, results: ReadonlyArray<Result>): ReadonlyArray<string> => {
@@ -79,7 +83,7 @@ export interface Verdict {
 const wanted = ({ atLeast, atMost, of }: Target, { show }: Metric) => {
   const bound = atMost ?? atLeast ?? 0
   const sign = atMost === undefined ? "≥" : "≤"
-  return of === undefined ? `${sign} ${show(bound)}` : `${sign} ${bound} × ${of}`
+  return of === undefined ? `${sign} ${show(bound)}` : `${sign} ${bound} × ${of === limit ? "limit" : of}`
 }
 
 const isMet = (value: number, { atLeast, atMost }: Target) =>

@@ -18,7 +18,7 @@ export const clients: Readonly<Record<string, Entry>> = {
   "sdk-v1": { transports, load: async () => (await import("./sdkV1.ts")).client },
   "sdk-v2": { transports: ["stdio", "json", "sse"], load: async () => (await import("./sdkV2.ts")).client },
   "effect-ai": { transports: ["stdio", "json", "sse"], load: async () => (await import("./effectAi.ts")).client },
-  "ai-sdk": { transports: ["stdio", "json", "sse"], load: async () => (await import("./aiSdk.ts")).client }
+  "ai-sdk": { transports: ["stdio", "json", "sse"], limit: "raw-2026", load: async () => (await import("./aiSdk.ts")).client }
 }
 
 /** The limits a client is measured by: that of its revision, or else the other one. */

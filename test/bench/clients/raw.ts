@@ -1,6 +1,7 @@
 /**
  * The limit: what one would write by hand who wanted nothing but speed. JSON and a Map, all that is sent in one turn in
- * one write, undici's `dispatch`, `ws`. No deadlines, no cancellation, no errors, no checks.
+ * one write, undici's `dispatch`, `ws`. No deadlines, no cancellation, no errors, no checks. Connects with the exchanges
+ * that every client needs to know what its server can do: the handshake, or since 2026-07-28 `server/discover`.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -56,7 +57,9 @@ const open = async (modern: boolean, connect: (receive: (message: Message) => vo
       wire.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }), params?.name ?? method)
     })
 
-  if (!modern) {
+  if (modern) {
+    await request("server/discover", { _meta: meta })
+  } else {
     await request("initialize", initialize)
     await wire.notify(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
   }
@@ -146,15 +149,25 @@ const legacyHeaders = { ...always, "mcp-protocol-version": initialize.protocolVe
 const modernVersion = { ...always, "mcp-protocol-version": meta["io.modelcontextprotocol/protocolVersion"] }
 
 const modernHeaders: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "server/discover": { ...modernVersion, "mcp-method": "server/discover" },
   "tools/list": { ...modernVersion, "mcp-method": "tools/list" },
   echo: { ...modernVersion, "mcp-method": "tools/call", "mcp-name": "echo" },
   progress: { ...modernVersion, "mcp-method": "tools/call", "mcp-name": "progress" }
 }
 
+const pools = new Map<string, Pool>()
+
+/** Its sockets are kept for the next connection to the same origin, as all other clients do. */
+const poolOf = (origin: string) => {
+  const pool = pools.get(origin) ?? new Pool(origin, { bodyTimeout: 0, headersTimeout: 0 })
+  pools.set(origin, pool)
+  return pool
+}
+
 const http = (modern: boolean, url: string, sse: boolean) =>
   open(modern, async (receive) => {
     const { origin, pathname } = new URL(url)
-    const pool = new Pool(origin, { bodyTimeout: 0, headersTimeout: 0 })
+    const pool = poolOf(origin)
 
     const json = (done: () => void) => {
       let first: Buffer | undefined
@@ -198,8 +211,11 @@ const http = (modern: boolean, url: string, sse: boolean) =>
       send: (message, subject) => {
         post(message, modern ? modernHeaders[subject] : legacyHeaders)
       },
-      notify: (message) => new Promise((resolve) => post(message, legacyHeaders, resolve)),
-      close: () => pool.destroy()
+      notify: async (message) => {
+        await new Promise<void>((resolve) => post(message, legacyHeaders, resolve))
+        pool.dispatch({ path: pathname, method: "GET", headers: legacyHeaders }, events(() => {}))
+      },
+      close: async () => {}
     }
   })
 

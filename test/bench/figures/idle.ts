@@ -1,4 +1,7 @@
-/** What a connection keeps in the heap while nothing happens: listed its tools once, and everything unused is gone. */
+/**
+ * What a connection keeps in the heap while nothing happens: listed its tools once, and everything unused is gone. Each is
+ * to another origin, so that none shares its sockets with others.
+ */
 import type { Session } from "../clients/Client.ts"
 import type { Comparison, Mode, Subject } from "../Figure.ts"
 
@@ -30,14 +33,16 @@ export const figure: Comparison = {
   slow: true,
   transports: ["stdio", "json", "ws"],
   fresh: true,
-  rounds: (mode) => ({ full: 5, quick: 1, minimal: 0 })[mode],
+  server: ["--origins", "256"],
+  rounds: (mode) => ({ full: 3, quick: 1, minimal: 0 })[mode],
   cases: (mode) => [{
     id: kept,
     measure: async (subject) => {
       const sessions: Array<Session> = []
       const connect = async (count: number) => {
         for (let index = 0; index < count; index++) {
-          const session = await subject.client.connect(subject.address)
+          const { address, addresses, client } = subject
+          const session = await client.connect(addresses[sessions.length % addresses.length] ?? address)
           await session.list()
           sessions.push(session)
         }

@@ -108,8 +108,11 @@ export const makeAnswers = (tools: number): (message: string) => ReadonlyArray<s
   }
 }
 
-/** How many tools to list: given as `--tools N`. */
-export const toolsAsked = (): number => {
-  const index = process.argv.indexOf("--tools")
-  return index === -1 ? 2 : Number(process.argv[index + 1])
+/** A number given as an option. */
+export const asked = (option: string, otherwise: number): number => {
+  const index = process.argv.indexOf(option)
+  return index === -1 ? otherwise : Number(process.argv[index + 1])
 }
+
+/** How many tools to list. */
+export const toolsAsked = (): number => asked("--tools", 2)

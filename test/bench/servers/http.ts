@@ -1,14 +1,15 @@
 /**
  * The server over Streamable HTTP, without sessions: `/json` answers with a body, `/sse` with an event stream. Tells the
- * process that forked it its origin, and ends with it.
+ * process that forked it its origins, one or as many as `--origins N` says, and ends with it.
  */
-import { createServer } from "node:http"
+import { once } from "node:events"
+import { createServer, type RequestListener } from "node:http"
 import type { AddressInfo } from "node:net"
-import { makeAnswers, toolsAsked } from "./answers.ts"
+import { asked, makeAnswers, toolsAsked } from "./answers.ts"
 
 const answers = makeAnswers(toolsAsked())
 
-const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
+const serve: RequestListener = (request, response) => {
   if (request.method !== "POST") {
     request.resume()
     response.writeHead(request.method === "DELETE" ? 200 : 405, { "content-length": 0 }).end()
@@ -28,10 +29,14 @@ const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) =
       response.writeHead(200, { "content-type": "application/json", "content-length": body.length }).end(body)
     }
   })
-})
+}
 
-server.listen(0, "127.0.0.1", () => {
+const listen = async () => {
+  const server = createServer({ keepAliveTimeout: 600_000 }, serve).listen(0, "127.0.0.1")
+  await once(server, "listening")
   const { port } = server.address() as AddressInfo
-  process.send?.(`http://127.0.0.1:${port}`)
-})
+  return `http://127.0.0.1:${port}`
+}
+
+process.send?.(await Promise.all(Array.from({ length: asked("--origins", 1) }, listen)))
 process.on("disconnect", () => process.exit())

@@ -32,6 +32,6 @@ server.on("connection", (webSocket, { socket }) => {
 
 server.on("listening", () => {
   const { port } = server.address() as AddressInfo
-  process.send?.(`ws://127.0.0.1:${port}`)
+  process.send?.([`ws://127.0.0.1:${port}`])
 })
 process.on("disconnect", () => process.exit())
