@@ -1,4 +1,4 @@
-/** What the figures about connecting have in common. Closing is not measured. */
+/** What the figures about connecting have in common. Closing is not measured; over HTTP each needs new sockets. */
 import { subscribe } from "node:diagnostics_channel"
 import type { Case, Comparison, Subject } from "../Figure.ts"
 import { costOf, digits, measureFor, median } from "./measure.ts"
@@ -67,6 +67,7 @@ export const connecting = (
     { id: "processes", title: "processes each", show: String, ratio: false }
   ],
   ...options,
+  server: ["--hang-up", ...options.server ?? []],
   targets: [
     ...options.targets,
     { transports: ["stdio"], case: one.id, metric: "processes", atMost: 1 }

@@ -4,7 +4,7 @@
  */
 import type { Echo } from "../clients/Client.ts"
 import type { Case, Comparison, Mode, Subject } from "../Figure.ts"
-import { callsWithin, costOf, digits, measureFor, median, small } from "./measure.ts"
+import { callsWithin, costOf, digits, measureFor, median, small, warmUp } from "./measure.ts"
 
 interface Step {
   readonly id: string
@@ -18,12 +18,13 @@ const inFlight = (concurrency: number): Step => ({ id: `${concurrency} in flight
 
 const bytes = (bytes: number, id: string): Step => ({ id, concurrency: 1, args: { bytes }, size: bytes })
 
-const turns = (mode: Mode) => mode === "minimal" ? 1 : 5
+const turns = (mode: Mode) => mode === "minimal" ? 1 : 7
 
 const measured = (step: Step, before: Step): Case => ({
   id: step.id,
   measure: async (subject: Subject) => {
     const session = await subject.session()
+    await warmUp(session, subject.mode)
     const cost = async ({ args, concurrency }: Step) => {
       const count = await callsWithin(session, concurrency, measureFor(subject.mode) / 4, args)
       const { cpuSeconds } = await costOf(() => session.calls(concurrency, count, args))
@@ -53,7 +54,7 @@ export const figure: Comparison = {
   slow: true,
   transports: ["stdio", "json", "ws"],
   clients: ["raw", "mcp-connect"],
-  rounds: (mode) => ({ full: 3, quick: 1, minimal: 0 })[mode],
+  rounds: (mode) => ({ full: 2, quick: 1, minimal: 0 })[mode],
   cases: (mode) => mode === "minimal" ? cases.slice(0, 1) : cases,
   metrics: [
     { id: "cpu", title: "CPU µs/call", show: digits },

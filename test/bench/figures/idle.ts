@@ -34,7 +34,7 @@ export const figure: Comparison = {
   transports: ["stdio", "json", "ws"],
   fresh: true,
   server: ["--origins", "256"],
-  rounds: (mode) => ({ full: 3, quick: 1, minimal: 0 })[mode],
+  rounds: (mode) => ({ full: 2, quick: 1, minimal: 0 })[mode],
   cases: (mode) => [{
     id: kept,
     measure: async (subject) => {

@@ -4,7 +4,7 @@ import { costOf, digits } from "./measure.ts"
 
 const mebibyte = 1024 * 1024
 
-const callsOf = (mode: Mode, mebibytes: number) => mode === "minimal" ? 1 : Math.ceil((mode === "full" ? 20 : 4) / mebibytes)
+const callsOf = (mode: Mode, mebibytes: number) => mode === "minimal" ? 1 : Math.ceil(30 / mebibytes)
 
 /** How much text came: every client gives it in the same place. */
 const lengthOf = (result: unknown): number => {
@@ -33,7 +33,7 @@ export const figure: Comparison = {
   name: "large",
   title: "Large results",
   transports: ["stdio", "json", "sse", "ws"],
-  rounds: (mode) => ({ full: 5, quick: 5, minimal: 0 })[mode],
+  rounds: (mode) => ({ full: 7, quick: 7, minimal: 0 })[mode],
   cases: (mode) => ({ full: [1, 10], quick: [10], minimal: [1] })[mode].map(result),
   metrics: [
     { id: "rate", title: "MB/s", show: digits },

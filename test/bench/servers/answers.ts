@@ -109,10 +109,10 @@ export const makeAnswers = (tools: number): (message: string) => ReadonlyArray<s
 }
 
 /** A number given as an option. */
-export const asked = (option: string, otherwise: number): number => {
+export const numberAsked = (option: string, otherwise: number): number => {
   const index = process.argv.indexOf(option)
   return index === -1 ? otherwise : Number(process.argv[index + 1])
 }
 
 /** How many tools to list. */
-export const toolsAsked = (): number => asked("--tools", 2)
+export const toolsAsked = (): number => numberAsked("--tools", 2)
