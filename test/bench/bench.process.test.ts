@@ -15,7 +15,7 @@ const loaded = await Promise.all(Object.values(figures).map(async (load) => (awa
 /** The results of figures, as fast as can be had, by the limit and by mcp-connect. */
 const run = async (names: ReadonlyArray<string>, ...args: ReadonlyArray<string>) => {
   const program = join(import.meta.dirname, "run.ts")
-  const chosen = ["--minimal", "--json", "--only", "raw,mcp-connect", "--figure", names.join(","), ...args]
+  const chosen = ["--minimal", "--json", "--only", "raw-2026,mcp-connect", "--figure", names.join(","), ...args]
   const { stdout } = await promisify(execFile)(process.execPath, [program, ...chosen], { timeout: 55_000, maxBuffer: 16 * 1024 * 1024 })
   const output: Output = JSON.parse(stdout)
   return new Map(output.figures.map(({ figure, results }) => [figure, results] as const))

@@ -52,6 +52,32 @@ describe("a request of a transport", () => {
     assert.strictEqual((yield* Effect.flip(read(response))).reason._tag, "DecodeError")
   }))
 
+  live("lets the server wait while nobody reads the body, and go on when somebody does", Effect.gen(function*() {
+    const size = 256 * 1024 * 1024
+    const piece = Buffer.alloc(1024 * 1024)
+    const full = yield* Deferred.make<void>()
+    let written = 0
+    const response = yield* ask((_, response) => {
+      const write = () => {
+        while (written < size) {
+          written += piece.length
+          if (!response.write(piece)) break
+        }
+        if (written === size) return response.end()
+        // A tenth of a second without room: more than this the system does not take, nor the reader.
+        const stuck = setTimeout(() => Deferred.doneUnsafe(full, Effect.void), 100)
+        response.once("drain", () => {
+          clearTimeout(stuck)
+          write()
+        })
+      }
+      write()
+    })
+    yield* Deferred.await(full)
+    assert.isBelow(written, size / 4)
+    assert.strictEqual(yield* read(response), size)
+  }))
+
   live("gives all of a body that is longer than what is read ahead", Effect.gen(function*() {
     const size = 32 * 1024 * 1024
     const response = yield* ask((_, response) => response.end(Buffer.alloc(size)))

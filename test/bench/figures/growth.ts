@@ -53,7 +53,7 @@ export const figure: Comparison = {
   title: "Growth",
   slow: true,
   transports: ["stdio", "json", "ws"],
-  clients: ["raw", "mcp-connect"],
+  clients: ["raw-2026", "mcp-connect"],
   rounds: (mode) => ({ full: 2, quick: 1, minimal: 0 })[mode],
   cases: (mode) => mode === "minimal" ? cases.slice(0, 1) : cases,
   metrics: [
