@@ -146,7 +146,7 @@ const contestantsOf = (figure: Comparison, transport: Transport, { mode, only }:
 const guestRounds = 2
 
 /** Rounds for the others, even if time is short. */
-const leastRounds = 3
+const leastRounds = 2
 
 /** What each client made of each case; without what a warm-up round measured. */
 const compare = async (figure: Comparison, transport: Transport, processes: Processes, choice: Choice, until: number) => {
@@ -163,7 +163,8 @@ const compare = async (figure: Comparison, transport: Transport, processes: Proc
     const failures = new Map<string, string>()
     const begin = performance.now()
     const end = begin + (until - begin) / (cases.length - index)
-    for (let round = 0; round <= rounds; round++) {
+    // A new process has nothing to warm up.
+    for (let round = figure.fresh === true && rounds > 0 ? 1 : 0; round <= rounds; round++) {
       if (round > leastRounds && performance.now() >= end) break
       for (const [client, values] of taken) {
         if (failures.has(client)) continue

@@ -14,7 +14,7 @@ export const measureFor = (mode: Mode): number => ({ full: 250, quick: 150, mini
 
 /** Calls that fill the time, by a short try. */
 export const callsWithin = async (session: Pick<Session, "calls">, concurrency: number, millis: number, args = small): Promise<number> => {
-  const tried = concurrency * 4
+  const tried = concurrency * 2
   const start = performance.now()
   await session.calls(concurrency, tried, args)
   return Math.ceil(Math.max(tried, tried * millis / (performance.now() - start)))
@@ -24,7 +24,7 @@ const warm = new WeakSet<Session>()
 
 /** Calls until nothing gets faster any more, as seen with each client; and the milliseconds after which it has to do. */
 const warmth: Readonly<Record<Mode, { readonly calls: number; readonly least: number; readonly most: number }>> = {
-  full: { calls: 80_000, least: 2_000, most: 6_000 },
+  full: { calls: 60_000, least: 2_000, most: 4_000 },
   quick: { calls: 40_000, least: 1_200, most: 3_500 },
   minimal: { calls: 0, least: 0, most: 0 }
 }

@@ -104,7 +104,7 @@ export const figure: Comparison = {
   slow: true,
   transports: ["stdio"],
   clients: ["mcp-connect"],
-  rounds: (mode) => ({ full: 5, quick: 2, minimal: 0 })[mode],
+  rounds: (mode) => ({ full: 3, quick: 2, minimal: 0 })[mode],
   cases: () => [tracing, deadline, ownDeadline, progress, supervision],
   metrics: [
     { id: "off", title: "without, µs", show: digits, ratio: false },
