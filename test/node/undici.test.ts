@@ -63,7 +63,10 @@ describe("a request of a transport", () => {
           written += piece.length
           if (!response.write(piece)) break
         }
-        if (written === size) return response.end()
+        if (written === size) {
+          response.end()
+          return
+        }
         // A tenth of a second without room: more than this the system does not take, nor the reader.
         const stuck = setTimeout(() => Deferred.doneUnsafe(full, Effect.void), 100)
         response.once("drain", () => {
