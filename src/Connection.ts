@@ -59,6 +59,13 @@ export interface Handlers {
   readonly onDiagnostic: (diagnostic: Diagnostic.Diagnostic) => void
 }
 
+/**
+ * What a request ends with when its result has come. Called once, from the
+ * read loop, so that the usual answer costs its caller no further step; what
+ * takes longer is done by the effect it gives.
+ */
+export type Read<A> = (result: unknown) => Effect.Effect<A, McpError.McpError>
+
 /** Parameters that depend on the id the request gets, such as a progress token. */
 export type Params = JsonRpc.JsonObject | undefined | ((id: JsonRpc.RequestId) => JsonRpc.JsonObject | undefined)
 
@@ -80,6 +87,13 @@ export interface Connection {
     params?: Params,
     options?: RequestOptions
   ) => Effect.Effect<unknown, McpError.McpError>
+  /** The same, with something made of the result. */
+  readonly requestAs: <A>(
+    method: string,
+    params: Params,
+    options: RequestOptions | undefined,
+    read: Read<A>
+  ) => Effect.Effect<A, McpError.McpError>
   /** Sends a notification; waits only while the link has no room. */
   readonly notify: (method: string, params?: JsonRpc.JsonObject) => Effect.Effect<void, McpError.McpError>
   /** Ends when the link is gone, with the reason. */
@@ -99,7 +113,10 @@ export interface Connection {
 interface Pending extends Deadlines.Entry {
   readonly id: JsonRpc.RequestId
   readonly method: string
-  readonly resume: (exit: Exit.Exit<unknown, McpError.McpError>) => void
+  /** The result came. */
+  readonly answer: (result: unknown) => void
+  /** None will come. */
+  readonly end: (exit: Exit.Exit<never, McpError.McpError>) => void
   readonly cancellable: boolean
   readonly onProgress: ((progress: Progress) => void) | undefined
   /** Milliseconds of silence allowed; what progress adds again. */
@@ -178,7 +195,7 @@ export const make = Effect.fnUntraced(function*(options: {
     for (const [, fiber] of serving) fiber.interruptUnsafe()
     // Who supervises the connection learns first: a caller who tries again at once is not given a dead one.
     Deferred.doneUnsafe(closed, Exit.succeed(failure))
-    for (const entry of entries) entry.resume(exit)
+    for (const entry of entries) entry.end(exit)
   }
 
   const deadlines = yield* Deadlines.make<Pending>((entry, now) => {
@@ -194,7 +211,7 @@ export const make = Effect.fnUntraced(function*(options: {
     pending.delete(entry.id)
     const millis = total ? entry.total : entry.idle
     abandon(entry, `no answer within ${millis} ms`)
-    entry.resume(Exit.fail(McpError.make(
+    entry.end(Exit.fail(McpError.make(
       new McpError.RequestTimeout({ method: entry.method, limit: total ? "total" : "idle", millis }),
       server
     )))
@@ -217,9 +234,9 @@ export const make = Effect.fnUntraced(function*(options: {
           : Diagnostic.StrayReply({ id, kind })
       )
     }
-    if (!JsonRpc.isFailure(message)) return entry.resume(Exit.succeed(message.result))
+    if (!JsonRpc.isFailure(message)) return entry.answer(message.result)
     const { code, data, message: detail } = message.error
-    entry.resume(Exit.fail(McpError.make(
+    entry.end(Exit.fail(McpError.make(
       new McpError.RemoteError({ method: entry.method, code, detail, ...(data === undefined ? {} : { data }) }),
       server
     )))
@@ -301,7 +318,7 @@ export const make = Effect.fnUntraced(function*(options: {
       onMessage(value)
     },
     onDiagnostic: handlers.onDiagnostic,
-    onFailure: (id, reason) => take(id)?.resume(Exit.fail(McpError.make(reason, server))),
+    onFailure: (id, reason) => take(id)?.end(Exit.fail(McpError.make(reason, server))),
     onClose: close
   }).pipe(Effect.mapError((error) => McpError.make(error.reason, server)))
   // Registered after the link, so it runs before the link's own finalizer: callers learn at once, not after the server has died.
@@ -318,26 +335,34 @@ export const make = Effect.fnUntraced(function*(options: {
   })
 
   /** One request, begun at `since` if it had to wait for room. */
-  const exchange = (
+  const exchange = <A>(
     method: string,
     params: Params,
     options: RequestOptions | undefined,
+    read: Read<A>,
     since?: number
-  ): Effect.Effect<unknown, McpError.McpError> =>
+  ): Effect.Effect<A, McpError.McpError> =>
     Effect.callback((resume) => {
       if (failure !== undefined) return resume(Exit.fail(failure))
       const limits = options === undefined ? defaults : resolveLimits(options, defaults)
       const now = clock.currentTimeMillisUnsafe()
       const begun = since ?? now
       if (link?.backpressure() !== undefined) {
-        return resume(whenRoom(method, limits, begun, () => exchange(method, params, options, begun)))
+        return resume(whenRoom(method, limits, begun, () => exchange(method, params, options, read, begun)))
       }
       const id = options?.id ?? nextId++
       const totalAt = begun + limits.total
       const entry: Pending = {
         id,
         method,
-        resume,
+        answer: (result) => {
+          try {
+            resume(read(result))
+          } catch (defect) {
+            resume(Exit.die(defect))
+          }
+        },
+        end: resume,
         cancellable: options?.cancellable !== false,
         onProgress: options?.onProgress,
         idle: limits.idle,
@@ -388,7 +413,8 @@ export const make = Effect.fnUntraced(function*(options: {
   const connection: Connection = {
     acceptsBatches: false,
     agreed: (agreement) => link?.agreed?.(agreement),
-    request: (method, params, options) => exchange(method, params, options),
+    request: (method, params, options) => exchange(method, params, options, Effect.succeed),
+    requestAs: exchange,
     notify: (method, params) =>
       Effect.suspend(() =>
         whenRoom(method, defaults, clock.currentTimeMillisUnsafe(), () => {

@@ -285,15 +285,19 @@ export const make = Effect.fnUntraced(function*(
     decode: (result: unknown) => Result.Result<A, string>,
     callOptions?: Exchange.InternalCallOptions<R>,
     target?: Telemetry.Target,
-    keep?: (value: A, answer: Exchange.Answer) => void
+    keep?: (value: A, result: JsonRpc.JsonObject, personal: boolean) => void
   ): Effect.Effect<A, McpError.McpError, R> =>
     telemetry.observe(method, target, (trace) =>
-      Effect.flatMap(session.call(method, params, callOptions, trace), (answer) => {
-        const decoded = decode(answer.result)
+      session.call(method, params, (result, personal) => {
+        const decoded = decode(result)
         if (Result.isFailure(decoded)) return fail(new McpError.InvalidResponse({ method, detail: decoded.failure }))
-        keep?.(decoded.success, answer)
+        keep?.(decoded.success, result, personal)
         return Effect.succeed(decoded.success)
-      }))
+      }, callOptions, trace))
+
+  /** One observed call, its result as it came. */
+  const request = <R = never>(method: string, params: JsonRpc.JsonObject | undefined, callOptions?: CallOptions<R>) =>
+    telemetry.observe(method, undefined, (trace) => session.call(method, params, Effect.succeed, callOptions, trace))
 
   // ---------------------------------------------------------------------------
   // Lists
@@ -309,8 +313,7 @@ export const make = Effect.fnUntraced(function*(
       server: name,
       method,
       decode,
-      call: (method, params, callOptions) =>
-        telemetry.observe(method, undefined, (trace) => session.call(method, params, callOptions, trace)),
+      call: request,
       cache,
       cached: cacheCapacity > 0,
       maxPages: options.maxPages ?? 256,
@@ -349,7 +352,7 @@ export const make = Effect.fnUntraced(function*(
       if (kept !== undefined) return Effect.succeed(kept as McpSchema.ReadResourceResult)
       const generation = cache.generation(method)
       const target: Telemetry.Target = { attribute: "mcp.resource.uri", value: uri }
-      return call(method, { uri }, McpSchema.decodeReadResourceResult, callOptions, target, (value, { personal, result }) => {
+      return call(method, { uri }, McpSchema.decodeReadResourceResult, callOptions, target, (value, result, personal) => {
         if (cacheCapacity === 0 || personal) return
         cache.set(method, uri, value, clock.currentTimeMillisUnsafe(), McpSchema.cacheHints(result).ttlMs, generation)
       })
@@ -414,11 +417,7 @@ export const make = Effect.fnUntraced(function*(
       return diagnostics.stream
     },
     ping: telemetry.observe("ping", undefined, () => dialect.ping(session.wire)),
-    request: (method, params, callOptions) =>
-      Effect.map(
-        telemetry.observe(method, undefined, (trace) => session.call(method, params, callOptions, trace)),
-        ({ result }) => result
-      ),
+    request,
     closed: connection.closed
   })
   Patience.note(client, transport.lastAsked)

@@ -28,22 +28,23 @@ export interface InternalCallOptions<R = never> extends CallOptions<R> {
   readonly send?: SendOptions | undefined
 }
 
-export interface Answer {
-  readonly result: JsonRpc.JsonObject
-  /** Whether input of the user went into it; such a result is nobody else's (MR-11). */
-  readonly personal: boolean
-}
+/**
+ * What a call ends with when its result is complete; see `Connection.Read`.
+ * `personal`: input of the user went into it, and it is nobody else's (MR-11).
+ */
+export type Read<A> = (result: JsonRpc.JsonObject, personal: boolean) => Effect.Effect<A, McpError.McpError>
 
 /**
- * Asks and gives back a complete result. Answers the server's questions in
- * between, each round being a request of its own (MR-03 … MR-08).
+ * Asks for a complete result. Answers the server's questions in between, each
+ * round being a request of its own (MR-03 … MR-08).
  */
-export type Call = <R = never>(
+export type Call = <A, R = never>(
   method: string,
   params: JsonRpc.JsonObject | undefined,
+  read: Read<A>,
   options?: InternalCallOptions<R>,
   trace?: Trace
-) => Effect.Effect<Answer, McpError.McpError, R>
+) => Effect.Effect<A, McpError.McpError, R>
 
 /** News of progress that may wait for a slow handler. */
 const progressCapacity = 128
@@ -93,24 +94,19 @@ export const make = (options: {
     }
   }, Effect.scoped)
 
-  const ask = (
+  const ask = <A>(
     method: string,
     params: JsonRpc.JsonObject | undefined,
+    read: Read<A>,
     request: Connection.RequestOptions | undefined,
     meta: JsonRpc.JsonObject | undefined,
     trace: Trace | undefined,
     round: number
-  ): Effect.Effect<Answer, McpError.McpError> => {
-    const reply = connection.request(
-      method,
-      (id) => dialect.decorate(params, { progressToken: id, trace, custom: meta }),
-      request
-    )
-    const onSuccess = (raw: unknown): Effect.Effect<Answer, McpError.McpError> => {
+  ): Effect.Effect<A, McpError.McpError> => {
+    const decorate = (id: JsonRpc.RequestId) => dialect.decorate(params, { progressToken: id, trace, custom: meta })
+    const onResult = (raw: unknown): Effect.Effect<A, McpError.McpError> => {
       const interpretation = dialect.interpret(method, raw)
-      if (interpretation._tag === "Complete") {
-        return Effect.succeed({ result: interpretation.result, personal: round > 0 })
-      }
+      if (interpretation._tag === "Complete") return read(interpretation.result, round > 0)
       if (interpretation._tag === "Invalid") {
         return fail(new McpError.InvalidResponse({ method, detail: interpretation.detail }))
       }
@@ -120,26 +116,26 @@ export const make = (options: {
       // Only the latest round's answers and state go into the retry (MR-06).
       const { inputResponses: _, requestState: __, ...original } = params ?? {}
       return Effect.flatMap(answerAll(interpretation.input), (answers) =>
-        ask(method, { ...original, ...answers }, request, meta, trace, round + 1))
+        ask(method, { ...original, ...answers }, read, request, meta, trace, round + 1))
     }
-    if (!visitsPages) return Effect.flatMap(reply, onSuccess)
-    return Effect.matchEffect(reply, {
-      onSuccess,
+    if (!visitsPages) return connection.requestAs(method, decorate, request, onResult)
+    return Effect.matchEffect(connection.request(method, decorate, request), {
+      onSuccess: onResult,
       onFailure: (error) => {
         const consents = error.reason._tag === "RemoteError" ? dialect.consents(error.reason) : undefined
         if (consents === undefined || round >= maxInputRounds) return Effect.fail(error)
         // The server refused before doing anything, so asking again repeats nothing.
-        return Effect.andThen(visitAll(consents, request), ask(method, params, request, meta, trace, round + 1))
+        return Effect.andThen(visitAll(consents, request), ask(method, params, read, request, meta, trace, round + 1))
       }
     })
   }
 
-  return (method, params, call, trace) => {
+  return (method, params, read, call, trace) => {
     const lacks = dialect.lacks(method)
     if (lacks !== undefined) return fail(new McpError.Unsupported({ method, detail: lacks }))
-    if (call?.onProgress === undefined) return ask(method, params, withoutProgress(call), call?.meta, trace, 0)
+    if (call?.onProgress === undefined) return ask(method, params, read, withoutProgress(call), call?.meta, trace, 0)
     return withProgress(call.onProgress, (onProgress) =>
-      ask(method, params, { ...withoutProgress(call), onProgress }, call.meta, trace, 0))
+      ask(method, params, read, { ...withoutProgress(call), onProgress }, call.meta, trace, 0))
   }
 }
 

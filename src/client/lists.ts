@@ -12,7 +12,7 @@ import type { PageCache } from "../internal/pageCache.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import type * as McpSchema from "../protocol/McpSchema.ts"
-import type { Answer, CallOptions } from "./exchange.ts"
+import type { CallOptions } from "./exchange.ts"
 
 /** One kind of list. */
 export interface List<A> {
@@ -32,11 +32,12 @@ export const make = <A>(options: {
   readonly server: string
   readonly method: string
   readonly decode: (result: unknown) => Result.Result<McpSchema.Page<A>, string>
+  /** The result, not yet decoded. */
   readonly call: (
     method: string,
     params: JsonRpc.JsonObject | undefined,
     options?: CallOptions
-  ) => Effect.Effect<Answer, McpError.McpError>
+  ) => Effect.Effect<JsonRpc.JsonObject, McpError.McpError>
   readonly cache: PageCache
   /** Whether to keep anything at all. */
   readonly cached: boolean
@@ -54,7 +55,7 @@ export const make = <A>(options: {
 
   const fetch = Effect.fnUntraced(function*(cursor: string | undefined, call: CallOptions | undefined) {
     const generation = cache.generation(method)
-    const { result } = yield* options.call(method, cursor === undefined ? undefined : { cursor }, call)
+    const result = yield* options.call(method, cursor === undefined ? undefined : { cursor }, call)
     const page = options.decode(result)
     if (Result.isFailure(page)) return yield* fail(new McpError.InvalidResponse({ method, detail: page.failure }))
     const { hints, items, rejected } = page.success

@@ -67,16 +67,17 @@ export const make = (options: {
     })
   }
 
-  const send = (
+  const send = <A>(
     method: string,
     params: Connection.Params,
     request: Connection.RequestOptions | undefined,
+    read: Connection.Read<A>,
     first: boolean
-  ): Effect.Effect<unknown, McpError.McpError> =>
+  ): Effect.Effect<A, McpError.McpError> =>
     Effect.suspend(() => {
-      if (!alive) return Effect.andThen(waitForSession(method, request), send(method, params, request, first))
+      if (!alive) return Effect.andThen(waitForSession(method, request), send(method, params, request, read, first))
       const session = lost
-      return Effect.catch(connection.request(method, params, request), (error) => {
+      return Effect.catch(connection.requestAs(method, params, request, read), (error) => {
         const { reason } = error
         if (reason._tag !== "SessionExpired") return Effect.fail(error)
         if (session === lost) {
@@ -85,11 +86,15 @@ export const make = (options: {
         }
         const ready = alive ? Effect.void : waitForSession(method, request)
         return first && (!reason.delivered || isIdempotent(method))
-          ? Effect.andThen(ready, send(method, params, request, false))
+          ? Effect.andThen(ready, send(method, params, request, read, false))
           // What became of this request matters more to its caller than what became of the session.
           : Effect.andThen(Effect.ignore(ready), Effect.fail(error))
       })
     })
 
-  return { ...connection, request: (method, params, request) => send(method, params, request, true) }
+  return {
+    ...connection,
+    request: (method, params, request) => send(method, params, request, Effect.succeed, true),
+    requestAs: (method, params, request, read) => send(method, params, request, read, true)
+  }
 }
