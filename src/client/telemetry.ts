@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import type { Traffic } from "../Connection.ts"
 import type * as McpError from "../McpError.ts"
@@ -53,10 +54,10 @@ export interface Telemetry {
   ) => Effect.Effect<A, E, R>
 }
 
-const traceOf = (span: Tracer.Span): Trace | undefined =>
-  /^[0-9a-f]{32}$/.test(span.traceId) && /^[0-9a-f]{16}$/.test(span.spanId)
-    ? { traceparent: `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}` }
-    : undefined
+const traceOf = ({ sampled, spanId, traceId }: Tracer.Span): Trace | undefined => {
+  const traceparent = `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`
+  return /^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/.test(traceparent) ? { traceparent } : undefined
+}
 
 /** There are few tools and prompts, but any number of resources: those would make as many names. */
 const nameOf = (method: string, target: Target | undefined): string =>
@@ -67,10 +68,11 @@ const isTraced = (context: Context.Context<never>): boolean =>
   Context.get(context, Tracer.Tracer) !== Tracer.nativeTracer ||
   Context.getOrUndefined(context, Tracer.ParentSpan) !== undefined
 
-const errorAttributes = (error: McpError.McpError): Record<string, unknown> =>
-  error.reason._tag === "RemoteError"
-    ? { "error.type": String(error.reason.code), "rpc.response.status_code": String(error.reason.code) }
-    : { "error.type": error.reason._tag }
+const describeError = (span: Tracer.Span, { reason }: McpError.McpError) => {
+  if (reason._tag !== "RemoteError") return span.attribute("error.type", reason._tag)
+  span.attribute("error.type", String(reason.code))
+  span.attribute("rpc.response.status_code", String(reason.code))
+}
 
 export const make = (options: {
   readonly server: string
@@ -89,6 +91,16 @@ export const make = (options: {
     if (known === undefined) perMethod.set(method, known = ofMethod({ ...attributes, "mcp.method.name": method }))
     return known
   }
+  const spanOptions = (method: string): Tracer.SpanOptionsNoTrace => ({
+    kind: "client",
+    attributes: {
+      "mcp.method.name": method,
+      "mcp.protocol.version": options.revision,
+      "mcp.server": server,
+      "network.transport": options.network,
+      ...(method === "tools/call" ? { "gen_ai.operation.name": "execute_tool" } : undefined)
+    }
+  })
   let counted: Traffic = { sentBytes: 0, receivedBytes: 0, strayReplies: 0 }
   let scheduled = false
 
@@ -119,11 +131,18 @@ export const make = (options: {
     })
   }
 
-  const measure = <A, E, R>(method: string, context: Context.Context<never>, effect: Effect.Effect<A, E, R>) => {
+  const measure = <A, E extends McpError.McpError, R>(
+    method: string,
+    context: Context.Context<never>,
+    span: Tracer.Span | undefined,
+    effect: Effect.Effect<A, E, R>
+  ) => {
     const clock = Context.get(context, Clock.Clock)
     const start = clock.currentTimeMillisUnsafe()
     return Effect.onExitPrimitive(effect, (exit) => {
       count(method, (clock.currentTimeMillisUnsafe() - start) / 1_000, Exit.isFailure(exit), context)
+      const error = span === undefined ? Option.none() : Exit.findErrorOption(exit)
+      if (span !== undefined && Option.isSome(error)) describeError(span, error.value)
       return undefined
     }, true)
   }
@@ -131,23 +150,11 @@ export const make = (options: {
   return {
     observe: (method, target, use) =>
       Effect.withFiber(({ context }) => {
-        if (!options.spans || !isTraced(context)) return measure(method, context, use(undefined))
-        const span = Effect.useSpan(nameOf(method, target), {
-          kind: "client",
-          attributes: {
-            "mcp.method.name": method,
-            "mcp.protocol.version": options.revision,
-            "mcp.server": server,
-            "network.transport": options.network,
-            ...(target === undefined ? undefined : { [target.attribute]: target.value }),
-            ...(method === "tools/call" ? { "gen_ai.operation.name": "execute_tool" } : undefined)
-          }
-        }, (span) =>
-          Effect.tapError(use(traceOf(span)), (error) =>
-            Effect.sync(() => {
-              for (const [name, value] of Object.entries(errorAttributes(error))) span.attribute(name, value)
-            })))
-        return measure(method, context, span)
+        if (!options.spans || !isTraced(context)) return measure(method, context, undefined, use(undefined))
+        return Effect.useSpan(nameOf(method, target), spanOptions(method), (span) => {
+          if (target !== undefined) span.attribute(target.attribute, target.value)
+          return measure(method, context, span, use(traceOf(span)))
+        })
       })
   }
 }
