@@ -278,21 +278,20 @@ export const make = Effect.fnUntraced(function*(
   })
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, name))
 
-  /** One observed call, its result decoded. `keep` gets the result before its caller does. */
+  /** One observed call, its result decoded, and then what `finish` makes of it. */
   const call = <A, R = never>(
     method: string,
     params: JsonRpc.JsonObject | undefined,
     decode: (result: unknown) => Result.Result<A, string>,
     callOptions?: Exchange.InternalCallOptions<R>,
     target?: Telemetry.Target,
-    keep?: (value: A, result: JsonRpc.JsonObject, personal: boolean) => void
+    finish?: (value: A, result: JsonRpc.JsonObject, personal: boolean) => Effect.Effect<A, McpError.McpError>
   ): Effect.Effect<A, McpError.McpError, R> =>
     telemetry.observe(method, target, (trace) =>
       session.call(method, params, (result, personal) => {
         const decoded = decode(result)
         if (Result.isFailure(decoded)) return fail(new McpError.InvalidResponse({ method, detail: decoded.failure }))
-        keep?.(decoded.success, result, personal)
-        return Effect.succeed(decoded.success)
+        return finish === undefined ? Effect.succeed(decoded.success) : finish(decoded.success, result, personal)
       }, callOptions, trace))
 
   /** One observed call, its result as it came. */
@@ -337,8 +336,8 @@ export const make = Effect.fnUntraced(function*(
     allowed: options.allowedTools,
     blocked: options.blockedTools,
     onDiagnostic,
-    call: (tool, params, callOptions) =>
-      call("tools/call", params, McpSchema.decodeCallToolResult, callOptions, { attribute: "gen_ai.tool.name", value: tool })
+    call: (tool, params, callOptions, check) =>
+      call("tools/call", params, McpSchema.decodeCallToolResult, callOptions, { attribute: "gen_ai.tool.name", value: tool }, check)
   })
 
   // ---------------------------------------------------------------------------
@@ -353,8 +352,10 @@ export const make = Effect.fnUntraced(function*(
       const generation = cache.generation(method)
       const target: Telemetry.Target = { attribute: "mcp.resource.uri", value: uri }
       return call(method, { uri }, McpSchema.decodeReadResourceResult, callOptions, target, (value, result, personal) => {
-        if (cacheCapacity === 0 || personal) return
-        cache.set(method, uri, value, clock.currentTimeMillisUnsafe(), McpSchema.cacheHints(result).ttlMs, generation)
+        if (cacheCapacity > 0 && !personal) {
+          cache.set(method, uri, value, clock.currentTimeMillisUnsafe(), McpSchema.cacheHints(result).ttlMs, generation)
+        }
+        return Effect.succeed(value)
       })
     })
 

@@ -12,6 +12,9 @@ import * as ToolResults from "./toolResults.ts"
 
 type Result<A, R> = Effect.Effect<A, McpError.McpError, R>
 
+/** Looks at a result as it arrives. */
+type Check = (result: McpSchema.CallToolResult) => Result<McpSchema.CallToolResult, never>
+
 export interface Tools {
   readonly list: Lists.List<McpSchema.Tool>
   readonly call: <R = never>(
@@ -47,7 +50,8 @@ export const make = (options: {
   readonly call: <R>(
     tool: string,
     params: JsonObject,
-    options: InternalCallOptions<R> | undefined
+    options: InternalCallOptions<R> | undefined,
+    check: Check
   ) => Result<McpSchema.CallToolResult, R>
   readonly onDiagnostic: (diagnostic: Diagnostic) => void
 }): Tools => {
@@ -73,10 +77,11 @@ export const make = (options: {
     headers: ToolHeaders.ToolHeaders,
     tool: string,
     params: { readonly name: string; readonly arguments?: JsonObject },
-    callOptions: CallOptions<R> | undefined
+    callOptions: CallOptions<R> | undefined,
+    check: Check
   ) => {
     const attempt = Effect.suspend(() =>
-      options.call(tool, params, { ...callOptions, send: { headers: headers.of(tool, params.arguments) } })
+      options.call(tool, params, { ...callOptions, send: { headers: headers.of(tool, params.arguments) } }, check)
     )
     const { maxTotal, timeout } = callOptions ?? {}
     const refresh = Effect.suspend(() => {
@@ -93,12 +98,12 @@ export const make = (options: {
   const call: Tools["call"] = (tool, args, callOptions) => {
     if (!isAllowed(tool)) return fail(new McpError.ToolNotAllowed({ tool }))
     const params = args === undefined ? { name: tool } : { name: tool, arguments: args }
+    const check = (result: McpSchema.CallToolResult) => results.check(tool, result)
     const called = headers === undefined
-      ? options.call(tool, params, callOptions)
-      : mirrored(headers, tool, params, callOptions)
-    const checked = Effect.flatMap(called, (result) => results.check(tool, result))
+      ? options.call(tool, params, callOptions, check)
+      : mirrored(headers, tool, params, callOptions, check)
     // To be strict about a tool's schema, it has to be known before the call.
-    return outputSchema === "strict" && !results.knows(tool) ? Effect.andThen(list.all(), checked) : checked
+    return outputSchema === "strict" && !results.knows(tool) ? Effect.andThen(list.all(), called) : called
   }
 
   const callOrFail: Tools["call"] = (tool, args, callOptions) =>
