@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Diagnostic from "./Diagnostic.ts"
 import * as Deadlines from "./internal/deadlines.ts"
+import { InFlight } from "./internal/inFlight.ts"
 import * as McpError from "./McpError.ts"
 import * as JsonRpc from "./protocol/JsonRpc.ts"
 import type { Agreement, Link, SendOptions, Transport } from "./Transport.ts"
@@ -151,14 +152,13 @@ export const make = Effect.fnUntraced(function*(options: {
 }): Effect.fn.Return<Connection, McpError.McpError, Scope.Scope> {
   const { handlers, limits, server, transport } = options
   const clock = yield* Clock.Clock
-  const pending = new Map<JsonRpc.RequestId, Pending>()
+  const pending = new InFlight<Pending>()
   const serving = yield* FiberMap.make<JsonRpc.RequestId, unknown, never>()
   const serve = yield* FiberMap.runtime(serving)()
   const closed = yield* Deferred.make<McpError.McpError>()
   let failure: McpError.McpError | undefined
   // Undefined only while the transport opens; a server may speak before that is done.
   let link: Link | undefined
-  let nextId = 1
   let answering = 0
   let sentBytes = 0
   let receivedBytes = 0
@@ -176,7 +176,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const take = (id: JsonRpc.RequestId): Pending | undefined => {
     const entry = pending.get(id)
     if (entry === undefined) return undefined
-    pending.delete(id)
+    pending.remove(entry)
     deadlines.remove(entry)
     return entry
   }
@@ -189,8 +189,7 @@ export const make = Effect.fnUntraced(function*(options: {
     if (failure !== undefined) return
     failure = McpError.make(reason, server)
     const exit = Exit.fail(failure)
-    const entries = [...pending.values()]
-    pending.clear()
+    const entries = pending.clear()
     for (const entry of entries) deadlines.remove(entry)
     for (const [, fiber] of serving) fiber.interruptUnsafe()
     // Who supervises the connection learns first: a caller who tries again at once is not given a dead one.
@@ -208,7 +207,7 @@ export const make = Effect.fnUntraced(function*(options: {
       entry.at = Math.min(idleFrom + Math.max(entry.idle, 1), totalAt)
       return deadlines.add(entry)
     }
-    pending.delete(entry.id)
+    pending.remove(entry)
     const millis = total ? entry.total : entry.idle
     abandon(entry, `no answer within ${millis} ms`)
     entry.end(Exit.fail(McpError.make(
@@ -227,11 +226,10 @@ export const make = Effect.fnUntraced(function*(options: {
     if (entry === undefined) {
       strayReplies += 1
       // Late and duplicate replies have an id that was given out; anything else was never asked (B-10, X-02).
-      const kind = typeof id === "number" && id > 0 && id < nextId ? "late" : "unknown"
       return handlers.onDiagnostic(
         id === undefined || id === null
           ? Diagnostic.Warning({ detail: `the server reported an error for no request: ${excerpt(message)}` })
-          : Diagnostic.StrayReply({ id, kind })
+          : Diagnostic.StrayReply({ id, kind: pending.knows(id) ? "late" : "unknown" })
       )
     }
     if (!JsonRpc.isFailure(message)) return entry.answer(message.result)
@@ -350,7 +348,7 @@ export const make = Effect.fnUntraced(function*(options: {
       if (link?.backpressure() !== undefined) {
         return resume(whenRoom(method, limits, begun, () => exchange(method, params, options, read, begun)))
       }
-      const id = options?.id ?? nextId++
+      const id = options?.id ?? pending.nextId()
       const totalAt = begun + limits.total
       const entry: Pending = {
         id,
@@ -372,7 +370,7 @@ export const make = Effect.fnUntraced(function*(options: {
         at: Math.min(now + limits.idle, totalAt),
         slot: -1
       }
-      pending.set(id, entry)
+      pending.add(entry)
       if (entry.at !== Infinity) deadlines.add(entry)
       try {
         send(JsonRpc.request(id, method, typeof params === "function" ? params(id) : params), options?.send)
