@@ -27,8 +27,10 @@ export default defineConfig({
   // The examples import the package as its users do.
   resolve: {
     alias: {
+      "mcp-connect/auth": fileURLToPath(new URL("src/auth/index.ts", import.meta.url)),
       "mcp-connect/bridge": fileURLToPath(new URL("src/bridge/Bridge.ts", import.meta.url)),
       "mcp-connect/effect-mcp": fileURLToPath(new URL("src/integration/EffectMcp.ts", import.meta.url)),
+      "mcp-connect/network": fileURLToPath(new URL("src/transport/network.ts", import.meta.url)),
       "mcp-connect/node": fileURLToPath(new URL("src/node.ts", import.meta.url)),
       "mcp-connect/testing/suite": fileURLToPath(new URL("src/testing/TransportSuite.ts", import.meta.url)),
       "mcp-connect/testing": fileURLToPath(new URL("src/testing/index.ts", import.meta.url)),

@@ -93,27 +93,33 @@ describe("the examples in doc comments", () => {
 /** The entry points of the package, as its programs import them. */
 const paths = {
   "mcp-connect": [join(root, "src/index.ts")],
+  "mcp-connect/auth": [join(root, "src/auth/index.ts")],
   "mcp-connect/bridge": [join(root, "src/bridge/Bridge.ts")],
   "mcp-connect/effect-mcp": [join(root, "src/integration/EffectMcp.ts")],
+  "mcp-connect/network": [join(root, "src/transport/network.ts")],
   "mcp-connect/node": [join(root, "src/node.ts")],
   "mcp-connect/testing": [join(root, "src/testing/index.ts")],
   "mcp-connect/testing/suite": [join(root, "src/testing/TransportSuite.ts")]
 }
 
 const effectModules = ["Console", "Duration", "Effect", "Fiber", "Layer", "Redacted", "Result", "Schedule", "Schema", "Stream"]
-const library = ["Auth", "Authorize", "Diagnostic", "Elicitation", "InMemoryTransport", "McpClient", "McpConfig", "McpError", "McpSchema", "McpServers", "Policy", "Race", "Roots", "Sampling", "ServerConfig", "SocketTransport", "Status", "StdioTransport", "Transport", "WebSocketTransport"]
+const library = ["Diagnostic", "Elicitation", "InMemoryTransport", "McpClient", "McpConfig", "McpError", "McpSchema", "McpServers", "Policy", "Race", "Roots", "Sampling", "ServerConfig", "Status", "StdioTransport", "Transport"]
+const auth = ["Auth", "Authorize"]
+const network = ["SocketTransport", "WebSocketTransport"]
 const testing = ["Cassette", "MockServer", "MockTransport"]
 
 /** An example, with what it takes for granted: Effect, the library, its own module, and a few values. */
 const module = (file: string, example: string): string => {
   const own = basename(file, ".ts").replace(/^./, (letter) => letter.toUpperCase())
-  const known = [...library, ...testing, "Bridge", "EffectMcp", "TransportSuite"]
+  const known = [...library, ...auth, ...network, ...testing, "Bridge", "EffectMcp", "TransportSuite"]
   return `
     import { NodeRuntime } from "@effect/platform-node"
     import { ${effectModules.join(", ")} } from "effect"
     import { McpProtocol, McpServer } from "effect/ai"
     import * as EffectClient from "effect/ai/McpClient"
     import { ${library.join(", ")} } from "mcp-connect"
+    import { ${auth.join(", ")} } from "mcp-connect/auth"
+    import { ${network.join(", ")} } from "mcp-connect/network"
     import { HttpClient } from "effect/http"
     import * as Bridge from "mcp-connect/bridge"
     import * as EffectMcp from "mcp-connect/effect-mcp"

@@ -1,84 +1,29 @@
 /** The tag of a config entry chooses its transport; nobody has to name the type. */
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClient } from "effect/http/HttpClient"
 import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import type * as Scope from "effect/Scope"
-import * as Diagnostic from "../Diagnostic.ts"
 import * as McpError from "../McpError.ts"
-import type { Resolved, ResolvedHttp, ResolvedWebSocket } from "../ServerConfig.ts"
+import type { Resolved } from "../ServerConfig.ts"
 import type { Binding } from "../Transport.ts"
-import * as Auth from "../auth/Auth.ts"
-import * as Entry from "../auth/entry.ts"
-import * as HttpClients from "./http/HttpClients.ts"
-import * as LegacySseTransport from "./LegacySseTransport.ts"
 import * as StdioTransport from "./StdioTransport.ts"
-import * as SocketTransport from "./SocketTransport.ts"
-import * as StreamableHttpTransport from "./StreamableHttpTransport.ts"
-import * as WebSocketTransport from "./WebSocketTransport.ts"
 
-const unverified = "the server's certificate is not verified (tls.skipVerify): anyone on the way can read and change everything"
+/** Waits for the event loop the first time only: what a test's clock measures stays in step. */
+const lazily = <A>(load: () => Promise<A>): Effect.Effect<A> => {
+  let loaded: A | undefined
+  return Effect.suspend(() =>
+    loaded === undefined ? Effect.map(Effect.promise(load), (module) => loaded = module) : Effect.succeed(loaded)
+  )
+}
 
-/** What is done against all advice is told each time. */
-const loudly = (binding: Binding): Binding => ({
-  ...binding,
-  open: (receiver) =>
-    Effect.suspend(() => {
-      receiver.onDiagnostic(Diagnostic.Warning({ detail: unverified }))
-      return Effect.andThen(Effect.logWarning(`${binding.endpoint}: ${unverified}`), binding.open(receiver))
-    })
-})
-
-/** What adds tokens to the requests of an entry that has none of its own. */
-const authorize = Effect.fnUntraced(function*(config: ResolvedHttp | ResolvedWebSocket) {
-  const options = Entry.optionsOf(config)
-  if (options === undefined) return { decorate: undefined, finish: (binding: Binding) => binding }
-  const { decorate, lastAsked } = yield* Auth.make(options)
-  const extension = Entry.extensionOf(config.auth)
-  return {
-    decorate,
-    finish: (binding: Binding): Binding => ({
-      ...binding,
-      lastAsked,
-      ...(extension === undefined ? {} : { extensions: [extension] })
-    })
-  }
-})
-
-const http = Effect.fnUntraced(function*(
-  config: ResolvedHttp
-): Effect.fn.Return<Binding, McpError.McpError, HttpClient.HttpClient | Scope.Scope> {
-  const client = yield* HttpClients.get(config)
-  const { headers, idleTimeout, maxMessageBytes, redirects, retry, socketPath, tls, transport, url } = config
-  const provided = Effect.provideService(HttpClient.HttpClient, client)
-  const authorized = yield* provided(authorize(config))
-  const options = { url, headers, idleTimeout, maxMessageBytes, redirects, retry, decorate: authorized.decorate }
-  const finish = (binding: Binding): Binding => {
-    // Every socket has the same URL.
-    const distinct = socketPath === undefined ? binding : { ...binding, endpoint: `unix:${socketPath}:${binding.endpoint}` }
-    return authorized.finish(tls?.skipVerify === true ? loudly(distinct) : distinct)
-  }
-  if (transport === "sse") return finish(yield* provided(LegacySseTransport.make(options)))
-  const streamable = finish(yield* provided(StreamableHttpTransport.make(options)))
-  return transport === "streamable-http"
-    ? streamable
-    : { ...streamable, fallback: finish(yield* provided(LegacySseTransport.make(options))) }
-})
-
-const webSocket = Effect.fnUntraced(function*(
-  config: ResolvedWebSocket
-): Effect.fn.Return<Binding, McpError.McpError, HttpClient.HttpClient | Scope.Scope> {
-  const { auth, tls } = config
-  // What gives tokens is reached as the server is.
-  const client = auth === undefined ? yield* HttpClient.HttpClient : yield* HttpClients.get(config)
-  const { decorate, finish } = yield* Effect.provideService(authorize(config), HttpClient.HttpClient, client)
-  const binding = yield* WebSocketTransport.make({ ...config, decorate })
-  return finish(tls?.skipVerify === true ? loudly(binding) : binding)
-})
+const overHttp = lazily(() => import("./overHttp.ts"))
+const socket = lazily(() => import("./SocketTransport.ts"))
 
 /**
  * The transport of an entry whose variables were expanded. Nothing is started
  * yet; over HTTP, the older HTTP+SSE is its fallback unless the entry says which
  * of them it speaks. What connections of its own need is released with the scope.
+ * All but stdio is loaded with the first entry that needs it.
  *
  * Fails with `UnsupportedTransport` where HTTP needs what the platform has not,
  * or `InvalidConfig` for certificates that cannot be used. What a platform has
@@ -87,15 +32,15 @@ const webSocket = Effect.fnUntraced(function*(
 export const fromConfig = (
   name: string,
   config: Resolved
-): Effect.Effect<Binding, McpError.McpError, ChildProcessSpawner | HttpClient.HttpClient | Scope.Scope> => {
+): Effect.Effect<Binding, McpError.McpError, ChildProcessSpawner | HttpClient | Scope.Scope> => {
   switch (config._tag) {
     case "Stdio":
       return StdioTransport.make(config)
     case "Http":
-      return Effect.mapError(http(config), ({ reason }) => McpError.make(reason, name))
+      return Effect.mapError(Effect.flatMap(overHttp, ({ http }) => http(config)), ({ reason }) => McpError.make(reason, name))
     case "WebSocket":
-      return Effect.mapError(webSocket(config), ({ reason }) => McpError.make(reason, name))
+      return Effect.mapError(Effect.flatMap(overHttp, ({ webSocket }) => webSocket(config)), ({ reason }) => McpError.make(reason, name))
     case "Socket":
-      return SocketTransport.make(config)
+      return Effect.flatMap(socket, ({ make }) => make(config))
   }
 }

@@ -6,7 +6,8 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { FileTokenStore, McpClient, McpConfig } from "../../src/index.ts"
+import { FileTokenStore } from "../../src/auth/index.ts"
+import { McpClient, McpConfig } from "../../src/index.ts"
 import * as NodeMcp from "../../src/node.ts"
 
 const [url = "", directory = "", rounds = "1"] = process.argv.slice(2)

@@ -8,7 +8,8 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { Authorize, Elicitation, McpClient, McpConfig, Roots, Sampling } from "../../src/index.ts"
+import { Authorize } from "../../src/auth/index.ts"
+import { Elicitation, McpClient, McpConfig, Roots, Sampling } from "../../src/index.ts"
 import * as NodeMcp from "../../src/node.ts"
 
 class Unexpected extends Data.TaggedError("Unexpected")<{ readonly message: string }> {}

@@ -80,6 +80,8 @@ describe("the package", () => {
   it.each([
     ["mcp-connect", ["McpClient", "McpConfig", "McpError", "McpServers", "ServerConfig"]],
     ["mcp-connect/node", ["layer", "layerHttpServer"]],
+    ["mcp-connect/auth", ["Account", "Auth", "AuthGrant", "Authorize", "FileTokenStore", "PublicNetwork", "TokenStore"]],
+    ["mcp-connect/network", ["HttpClients", "SocketTransport", "StreamableHttpTransport", "WebSocketTransport", "WebSockets"]],
     ["mcp-connect/bridge", ["http", "socket"]],
     ["mcp-connect/effect-mcp", ["layerServer", "toEffect", "fromEffect"]],
     ["mcp-connect/testing", ["Cassette", "MockServer", "MockTransport"]]

@@ -29,6 +29,8 @@ const programs = (dist: string): Readonly<Record<string, ReadonlyArray<string>>>
   raw: [],
   "mcp-connect": [join(dist, "index.js")],
   "mcp-connect/node": [join(dist, "index.js"), join(dist, "node.js")],
+  "mcp-connect/network": [join(dist, "transport/network.js")],
+  "mcp-connect/auth": [join(dist, "auth/index.js")],
   "mcp-connect/bridge": [join(dist, "bridge/Bridge.js")],
   "mcp-connect/effect-mcp": [join(dist, "integration/EffectMcp.js")],
   "mcp-connect/testing": [join(dist, "testing/index.js")],

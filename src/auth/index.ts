@@ -1,0 +1,7 @@
+export * as Account from "./Account.ts"
+export * as Auth from "./Auth.ts"
+export * as Authorize from "./Authorize.ts"
+export * as FileTokenStore from "./FileTokenStore.ts"
+export * as AuthGrant from "./Grant.ts"
+export * as PublicNetwork from "./PublicNetwork.ts"
+export * as TokenStore from "./TokenStore.ts"

@@ -1,0 +1,7 @@
+export * as HttpClients from "./http/HttpClients.ts"
+export * as LegacySseTransport from "./LegacySseTransport.ts"
+export * as Sockets from "./socket/Sockets.ts"
+export * as SocketTransport from "./SocketTransport.ts"
+export * as StreamableHttpTransport from "./StreamableHttpTransport.ts"
+export * as WebSockets from "./websocket/WebSockets.ts"
+export * as WebSocketTransport from "./WebSocketTransport.ts"
