@@ -1,5 +1,4 @@
 /** Node.js as one layer: what the library needs of its platform. */
-import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import type { Dispatcher } from "@effect/platform-node/Undici"
@@ -15,16 +14,13 @@ import type { HttpServer } from "effect/http/HttpServer"
 import type { ServeError } from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
-import * as Predicate from "effect/Predicate"
-import * as Spawner from "effect/process/ChildProcessSpawner"
+import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as RcMap from "effect/RcMap"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { SocketError, SocketOpenError } from "effect/socket/Socket"
 import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
-import { ChildProcess } from "node:child_process"
 import { X509Certificate } from "node:crypto"
-import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import { createConnection, type Socket } from "node:net"
 import { createSecureContext } from "node:tls"
 import { PublicNetwork } from "./auth/PublicNetwork.ts"
@@ -33,6 +29,7 @@ import * as McpError from "./McpError.ts"
 import type { BrowserOptions } from "./node/browser.ts"
 import type { HttpServerOptions, ListenOptions } from "./node/listening.ts"
 import { publicLookup } from "./node/publicLookup.ts"
+import * as Spawner from "./node/spawner.ts"
 import { type ConnectionOptions, HttpClients, type Service as HttpClientsService } from "./transport/http/HttpClients.ts"
 import * as Scoped from "./transport/http/scoped.ts"
 import { Sockets } from "./transport/socket/Sockets.ts"
@@ -40,41 +37,6 @@ import { WebSockets } from "./transport/websocket/WebSockets.ts"
 
 export type { BrowserOptions } from "./node/browser.ts"
 export type { HttpServerOptions, ListenOptions } from "./node/listening.ts"
-
-/**
- * Destroys the pipes of a process when its scope closes. A helper that left the
- * process group may hold their other ends, and an open pipe keeps this program
- * alive. The spawner's handle does not reach them, Node's diagnostics do.
- */
-const closingPipes = Layer.effect(
-  Spawner.ChildProcessSpawner,
-  Effect.map(Spawner.ChildProcessSpawner, (spawner) =>
-    Spawner.make(Effect.fnUntraced(function*(command) {
-      // Other fibers may start theirs meanwhile, and none has its pid when it is announced.
-      const started = new Set<ChildProcess>()
-      const onStart = (message: unknown) => {
-        if (Predicate.hasProperty(message, "process") && message.process instanceof ChildProcess) {
-          started.add(message.process)
-        }
-      }
-      // Registered before the spawner's own finalizer, so that it runs after it.
-      let pid: number | undefined
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          for (const child of started) {
-            if (child.pid === pid) for (const pipe of child.stdio) pipe?.destroy()
-          }
-        })
-      )
-      const handle = yield* Effect.acquireUseRelease(
-        Effect.sync(() => subscribe("child_process", onStart)),
-        () => spawner.spawn(command),
-        () => Effect.sync(() => unsubscribe("child_process", onStart))
-      )
-      pid = handle.pid
-      return handle
-    })))
-)
 
 // =============================================================================
 // HTTP
@@ -357,7 +319,7 @@ export const layerBrowser = (options?: BrowserOptions): Layer.Layer<never> =>
 // Layers
 // =============================================================================
 
-type Platform = Spawner.ChildProcessSpawner | FileSystem.FileSystem | Path.Path | HttpClient.HttpClient
+type Platform = ChildProcessSpawner | FileSystem.FileSystem | Path.Path | HttpClient.HttpClient
 
 /**
  * The same as {@link layer}, with a word on connections over HTTP.
@@ -368,7 +330,7 @@ type Platform = Spawner.ChildProcessSpawner | FileSystem.FileSystem | Path.Path 
  */
 export const layerOptions = (options: HttpOptions): Layer.Layer<Platform> =>
   Layer.mergeAll(
-    Layer.provide(closingPipes, NodeChildProcessSpawner.layer),
+    Spawner.layer,
     http(options),
     webSockets,
     sockets

@@ -1,4 +1,3 @@
-import { NodeServices } from "@effect/platform-node"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -6,6 +5,7 @@ import { execFileSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import type * as Diagnostic from "../../src/Diagnostic.ts"
 import type * as McpError from "../../src/McpError.ts"
+import * as NodeMcp from "../../src/node.ts"
 import * as JsonRpc from "../../src/protocol/JsonRpc.ts"
 import type { Link, Receiver } from "../../src/Transport.ts"
 import * as StdioTransport from "../../src/transport/StdioTransport.ts"
@@ -70,7 +70,7 @@ export const open = Effect.fnUntraced(function*(options: StdioTransport.Options)
   const transport = yield* StdioTransport.make(options)
   const link = yield* transport.open(receiving.receiver)
   return { ...receiving, link }
-}, Effect.provide(NodeServices.layer))
+}, Effect.provide(NodeMcp.layer))
 
 let nextId = 1
 

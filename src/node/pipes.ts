@@ -1,0 +1,94 @@
+/**
+ * The pipes of a child process as a stream and a sink, with no other stream
+ * between. Both ends push back: a pipe nobody reads from fills up, and whoever
+ * writes waits for the one who reads.
+ */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as Sink from "effect/Sink"
+import * as Stream from "effect/Stream"
+import { finished, type Readable, type Writable } from "node:stream"
+
+type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
+
+/**
+ * All that comes out of a pipe, for one reader at a time: where one stops, the
+ * next one goes on.
+ */
+export const reading = <E>(pipe: Readable, toError: (cause: unknown) => E): Stream.Stream<Uint8Array, E> => {
+  let reader: ((exit: Exit.Exit<Chunks, E | Cause.Done>) => void) | undefined
+  let unread: Array<Uint8Array> = []
+  let end: Exit.Exit<never, E | Cause.Done> | undefined
+
+  // Listened to from the beginning: when a process exits, Node lets its pipes
+  // flow, whether they were paused or not, into nothing if nobody listens.
+  pipe.pause()
+  pipe.on("data", (chunk: Uint8Array) => {
+    const resume = reader
+    reader = undefined
+    if (resume === undefined) unread.push(chunk)
+    else resume(Exit.succeed([chunk]))
+    // Most often the reader has taken it by now and waits for more.
+    if (reader === undefined) pipe.pause()
+  })
+  pipe.on("error", () => {})
+  pipe.once("close", () => {
+    end = Exit.fail(pipe.errored === null ? Cause.Done() : toError(pipe.errored))
+    reader?.(end)
+  })
+
+  const stop = Effect.sync(() => {
+    reader = undefined
+  })
+  return Stream.fromPull(Effect.succeed(Effect.callback<Chunks, E | Cause.Done>((resume) => {
+    const [head, ...tail] = unread
+    if (head !== undefined) {
+      unread = []
+      return resume(Exit.succeed([head, ...tail]))
+    }
+    if (end !== undefined) return resume(end)
+    reader = resume
+    if (pipe.isPaused()) pipe.resume()
+    return stop
+  })))
+}
+
+/**
+ * Writes into a pipe, and closes it when there is no more. Fails as soon as the
+ * other end is closed, also while there is nothing to write.
+ */
+export const writing = <E>(pipe: Writable, toError: (cause: unknown) => E): Sink.Sink<void, Uint8Array, never, E> => {
+  const closed = Deferred.makeUnsafe<void, E>()
+  // Goes on listening for errors: unheard, one that comes late would end the program.
+  finished(pipe, { readable: false }, (error) =>
+    Deferred.doneUnsafe(closed, error == null ? Exit.void : Exit.fail(toError(error))))
+
+  const drained = Effect.callback<void>((resume) => {
+    const onDrain = () => resume(Effect.void)
+    pipe.once("drain", onDrain)
+    return Effect.sync(() => pipe.off("drain", onDrain))
+  })
+
+  const write = (chunks: Chunks): Effect.Effect<void, E> => {
+    if (!pipe.writable) return Effect.fail(toError(pipe.errored ?? new Error("The pipe is closed")))
+    if (chunks.length > 1) pipe.cork()
+    for (const chunk of chunks) pipe.write(chunk)
+    pipe.uncork()
+    return pipe.writableNeedDrain ? drained : Effect.void
+  }
+
+  return Sink.fromTransform((upstream: Pull.Pull<Chunks>) =>
+    upstream.pipe(
+      Effect.flatMap(write),
+      Effect.forever({ disableYield: true }),
+      Pull.catchDone(() => Effect.andThen(Effect.sync(() => pipe.end()), Deferred.await(closed))),
+      Effect.raceFirst(Effect.andThen(Deferred.await(closed), Effect.never)),
+      Effect.onError(() => Effect.sync(() => pipe.destroy())),
+      Effect.map((): Sink.End<void> => [undefined])
+    )
+  )
+}
