@@ -11,9 +11,12 @@ import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
-import { finished, type Readable, type Writable } from "node:stream"
+import type { Readable, Writable } from "node:stream"
 
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
+
+/** The error is told when the pipe closes. Unheard, it would end the program. */
+const heard = () => {}
 
 /**
  * All that comes out of a pipe, for one reader at a time: where one stops, the
@@ -35,7 +38,7 @@ export const reading = <E>(pipe: Readable, toError: (cause: unknown) => E): Stre
     // Most often the reader has taken it by now and waits for more.
     if (reader === undefined) pipe.pause()
   })
-  pipe.on("error", () => {})
+  pipe.on("error", heard)
   pipe.once("close", () => {
     end = Exit.fail(pipe.errored === null ? Cause.Done() : toError(pipe.errored))
     reader?.(end)
@@ -63,9 +66,10 @@ export const reading = <E>(pipe: Readable, toError: (cause: unknown) => E): Stre
  */
 export const writing = <E>(pipe: Writable, toError: (cause: unknown) => E): Sink.Sink<void, Uint8Array, never, E> => {
   const closed = Deferred.makeUnsafe<void, E>()
-  // Goes on listening for errors: unheard, one that comes late would end the program.
-  finished(pipe, { readable: false }, (error) =>
-    Deferred.doneUnsafe(closed, error == null ? Exit.void : Exit.fail(toError(error))))
+  const failure = () => toError(pipe.errored ?? new Error("The pipe was closed"))
+  pipe.on("error", heard)
+  pipe.once("close", () =>
+    Deferred.doneUnsafe(closed, pipe.writableFinished && pipe.errored === null ? Exit.void : Exit.fail(failure())))
 
   const drained = Effect.callback<void>((resume) => {
     const onDrain = () => resume(Effect.void)
@@ -74,7 +78,7 @@ export const writing = <E>(pipe: Writable, toError: (cause: unknown) => E): Sink
   })
 
   const write = (chunks: Chunks): Effect.Effect<void, E> => {
-    if (!pipe.writable) return Effect.fail(toError(pipe.errored ?? new Error("The pipe is closed")))
+    if (!pipe.writable) return Effect.fail(failure())
     if (chunks.length > 1) pipe.cork()
     for (const chunk of chunks) pipe.write(chunk)
     pipe.uncork()
