@@ -2,6 +2,7 @@ import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcess
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -64,11 +65,23 @@ describe("what a program writes", () => {
   )
 
   test(
-    "waits in the program until somebody reads, and nothing of it is lost",
+    "waits in the program until somebody reads",
     Effect.gen(function*() {
       const { stderr, stdout } = yield* chatter(`fill=${32 * mebibyte}`)
       assert.isBelow(Number(yield* line(stderr)), mebibyte)
       assert.strictEqual(yield* size(stdout), 32 * mebibyte)
+    })
+  )
+
+  test(
+    "waits in the program for a slow reader, and nothing of it is lost",
+    Effect.gen(function*() {
+      const { stderr, stdout } = yield* chatter(`fill=${32 * mebibyte}`)
+      const goOn = yield* Deferred.make<void>()
+      const reading = yield* Effect.forkScoped(size(Stream.tap(stdout, () => Deferred.await(goOn))))
+      assert.isBelow(Number(yield* line(stderr)), mebibyte)
+      yield* Deferred.succeed(goOn, undefined)
+      assert.strictEqual(yield* Fiber.join(reading), 32 * mebibyte)
     })
   )
 
