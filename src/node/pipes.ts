@@ -28,8 +28,7 @@ export const reading = <E>(pipe: Readable, toError: (cause: unknown) => E): Stre
   let end: Exit.Exit<never, E | Cause.Done> | undefined
 
   // Listened to from the beginning: when a process exits, Node lets its pipes
-  // flow, whether they were paused or not, into nothing if nobody listens.
-  pipe.pause()
+  // flow, paused or not, and into nothing if nobody listens.
   pipe.on("data", (chunk: Uint8Array) => {
     const resume = reader
     reader = undefined

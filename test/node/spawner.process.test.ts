@@ -65,7 +65,7 @@ describe("what a program writes", () => {
   )
 
   test(
-    "waits in the program until somebody reads",
+    "waits in the program for a reader",
     Effect.gen(function*() {
       const { stderr, stdout } = yield* chatter(`fill=${32 * mebibyte}`)
       assert.isBelow(Number(yield* line(stderr)), mebibyte)

@@ -4,7 +4,7 @@
  *     node chatter.ts step…
  *
  *   out=BYTES, err=BYTES    writes that much to stdout or stderr, waiting for whoever reads
- *   fill=BYTES              the same to stdout, but says on stderr how much was taken when no more is
+ *   fill=BYTES              the same to stdout, but says on stderr how much was taken before no more was
  *   say=TEXT                a line on stdout
  *   env                     its environment as a line of JSON on stdout
  *   echo                    stdin to stdout until it ends
@@ -31,19 +31,21 @@ const flood = (fd: 1 | 2, bytes: number) => {
 const fill = async (bytes: number) => {
   const socket = new Socket({ fd: 1, readable: false, writable: true })
   let taken = 0
-  let told = -1
-  const tell = setInterval(() => {
-    if (taken === told) {
-      clearInterval(tell)
-      print(2, Buffer.from(`${taken}\n`))
+  let before = -1
+  const tell = () => print(2, Buffer.from(`${taken}\n`))
+  const watch = setInterval(() => {
+    if (taken === before) {
+      clearInterval(watch)
+      tell()
     }
-    told = taken
+    before = taken
   }, 100)
   while (taken < bytes) {
     await new Promise((resolve) => socket.write(piece, resolve))
     taken += piece.length
   }
-  clearInterval(tell)
+  clearInterval(watch)
+  tell()
 }
 
 const steps: Record<string, (value: string) => unknown> = {
