@@ -60,8 +60,8 @@ export const reading = <E>(pipe: Readable, toError: (cause: unknown) => E): Stre
 }
 
 /**
- * Writes into a pipe, and closes it when there is no more. Fails as soon as the
- * other end is closed, also while there is nothing to write.
+ * Writes into a pipe, and closes it when there is no more. Fails as soon as it is
+ * known that nobody reads any longer, also while there is nothing to write.
  */
 export const writing = <E>(pipe: Writable, toError: (cause: unknown) => E): Sink.Sink<void, Uint8Array, never, E> => {
   const closed = Deferred.makeUnsafe<void, E>()
