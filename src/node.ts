@@ -159,7 +159,10 @@ const choosing = (
       Effect.flatMap((request) => Effect.flatMap(choose(request), (client) => how(client).execute(request))),
       Effect.succeed
     )
-  return Scoped.register(through((client) => client), through(Scoped.make))
+  return Scoped.register(through((client) => client), {
+    scoped: through(Scoped.make),
+    start: (request) => Effect.flatMap(choose(Scoped.toHttp(request)), (client) => Scoped.start(client, request))
+  })
 }
 
 const loadUndici = Effect.promise(() => Promise.all([import("@effect/platform-node/Undici"), import("./node/undici.ts")]))

@@ -9,6 +9,7 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Cookies from "effect/http/Cookies"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
@@ -16,6 +17,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpMethod from "effect/http/HttpMethod"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
@@ -36,13 +38,16 @@ const decompressed = (response: HttpClientResponse.HttpClientResponse): HttpClie
 /** What is read ahead of a reader, in bytes; then the peer has to wait. */
 const readAhead = 256 * 1024
 
-const decoder = new TextDecoder()
+/** A byte order mark, which is no part of a text. */
+const mark = "\uFEFF"
+
+type Head = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
 
 /** One answer as undici tells it. Readers are woken when all that came with one read of the socket is there. */
 class Incoming implements Dispatcher.DispatchHandler {
-  readonly request: HttpClientRequest
+  readonly asked: Scoped.Request
   /** Told the response, or why there is none. */
-  onHead: (head: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>) => void = () => {}
+  private readonly answered: (head: Head) => void
   private response: UndiciResponse | undefined
   private controller: Dispatcher.DispatchController | undefined
   private chunks: Array<Buffer> = []
@@ -54,8 +59,9 @@ class Incoming implements Dispatcher.DispatchHandler {
   private waiter: (() => void) | undefined
   private collected: Buffer | undefined
 
-  constructor(request: HttpClientRequest) {
-    this.request = request
+  constructor(asked: Scoped.Request, answered: (head: Head) => void) {
+    this.asked = asked
+    this.answered = answered
   }
 
   onRequestStart(controller: Dispatcher.DispatchController) {
@@ -67,8 +73,8 @@ class Incoming implements Dispatcher.DispatchHandler {
     if (status < 200) return
     const response = new UndiciResponse(this, status, headers)
     this.response = response
-    const told = "content-encoding" in headers ? decompressed(response) : response
-    queueMicrotask(() => this.onHead(Effect.succeed(told)))
+    const told = headers["content-encoding"] === undefined ? response : decompressed(response)
+    queueMicrotask(() => this.answered(Exit.succeed(told)))
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer) {
@@ -84,10 +90,11 @@ class Incoming implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: unknown, cause: Error) {
-    const { request, response } = this
+    const { response } = this
+    const request = Scoped.toHttp(this.asked)
     if (response === undefined) {
       const reason = new HttpClientError.TransportError({ request, cause })
-      return this.onHead(Effect.fail(new HttpClientError.HttpClientError({ reason })))
+      return this.answered(Exit.fail(new HttpClientError.HttpClientError({ reason })))
     }
     this.failure = new HttpClientError.HttpClientError({ reason: new HttpClientError.DecodeError({ request, response, cause }) })
     this.wake()
@@ -116,7 +123,7 @@ class Incoming implements Dispatcher.DispatchHandler {
   }
 
   /** What came since the last time. */
-  readonly take: Pull.Pull<Arr.NonEmptyReadonlyArray<Buffer>, HttpClientError.HttpClientError> = Effect.suspend(() => {
+  take(): Pull.Pull<Arr.NonEmptyReadonlyArray<Buffer>, HttpClientError.HttpClientError> {
     const { chunks } = this
     if (Arr.isArrayNonEmpty(chunks)) {
       this.chunks = []
@@ -125,21 +132,21 @@ class Incoming implements Dispatcher.DispatchHandler {
       return Effect.succeed(chunks)
     }
     if (this.failure !== undefined) return Effect.fail(this.failure)
-    return this.ended ? Cause.done() : this.wait(this.take)
-  })
+    return this.ended ? Cause.done() : this.wait(Effect.suspend(() => this.take()))
+  }
 
   /** All of it. */
-  readonly collect: Effect.Effect<Buffer, HttpClientError.HttpClientError> = Effect.suspend(() => {
-    if (this.collected !== undefined) return Effect.succeed(this.collected)
+  collect(): Effect.Effect<Buffer, HttpClientError.HttpClientError> {
+    if (this.collected !== undefined) return Exit.succeed(this.collected)
     if (this.failure !== undefined) return Effect.fail(this.failure)
     if (this.ended) {
       this.collected = this.chunks.length === 1 ? this.chunks[0] : Buffer.concat(this.chunks)
-      return this.collect
+      return this.collect()
     }
     this.room = Infinity
     if (this.controller?.paused === true) this.controller.resume()
-    return this.wait(this.collect)
-  })
+    return this.wait(Effect.suspend(() => this.collect()))
+  }
 }
 
 const abortion = (): Error => new Error("The request was given up")
@@ -148,7 +155,6 @@ const abortion = (): Error => new Error("The request was given up")
 class UndiciResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
-  readonly request: HttpClientRequest
   readonly status: number
   readonly headers: Headers.Headers
   private readonly incoming: Incoming
@@ -156,11 +162,14 @@ class UndiciResponse extends Inspectable.Class implements HttpClientResponse.Htt
 
   constructor(incoming: Incoming, status: number, headers: Record<string, string | Array<string> | undefined>) {
     super()
-    this.request = incoming.request
     this.status = status
     this.headers = Headers.fromInput(headers)
     this.incoming = incoming
     this.setCookie = headers["set-cookie"]
+  }
+
+  get request(): HttpClientRequest {
+    return Scoped.toHttp(this.incoming.asked)
   }
 
   get url(): string {
@@ -178,20 +187,27 @@ class UndiciResponse extends Inspectable.Class implements HttpClientResponse.Htt
   get stream() {
     const { incoming } = this
     return Stream.fromChannel(Channel.fromTransform((_: unknown, scope) =>
-      Effect.as(Scope.addFinalizer(scope, Effect.sync(() => incoming.abort())), incoming.take)
+      Effect.as(Scope.addFinalizer(scope, Effect.sync(() => incoming.abort())), Effect.suspend(() => incoming.take()))
     ))
   }
 
+  private get collected() {
+    return Effect.suspend(() => this.incoming.collect())
+  }
+
   get arrayBuffer() {
-    return Effect.map(this.incoming.collect, (buffer) => new Uint8Array(buffer).buffer)
+    return Effect.map(this.collected, (buffer) => new Uint8Array(buffer).buffer)
   }
 
   get text() {
-    return Effect.map(this.incoming.collect, (buffer) => decoder.decode(buffer))
+    return Effect.map(this.collected, (buffer) => {
+      const text = buffer.toString()
+      return text.startsWith(mark) ? text.slice(1) : text
+    })
   }
 
   private get web() {
-    return Effect.map(this.incoming.collect, (buffer) =>
+    return Effect.map(this.collected, (buffer) =>
       HttpClientResponse.fromWeb(this.request, new Response(new Uint8Array(buffer), { headers: this.headers })))
   }
 
@@ -225,49 +241,39 @@ class UndiciResponse extends Inspectable.Class implements HttpClientResponse.Htt
 }
 
 /** What can be handed to `dispatch` as it is; `undefined` for what takes more. */
-const plainBody = ({ body, headers }: HttpClientRequest): Uint8Array | null | undefined => {
-  if (headers.upgrade !== undefined) return undefined
-  if (body._tag === "Empty") return null
-  return body._tag === "Uint8Array" ? body.body : undefined
+const plain = ({ body, headers, method, url, urlParams }: HttpClientRequest): Scoped.Request | undefined => {
+  if (!HttpMethod.isHttpMethod(method) || headers.upgrade !== undefined || urlParams.params.length > 0) return undefined
+  const parsed = URL.parse(url)
+  if (parsed === null) return undefined
+  if (body._tag === "Empty") return { method, url: parsed, headers, body: undefined }
+  return body._tag === "Uint8Array" ? { method, url: parsed, headers, body: body.body } : undefined
 }
 
-const send = (dispatcher: Dispatcher, request: HttpClientRequest, url: URL, body: Uint8Array | null) =>
-  Effect.flatMap(Scope.Scope, (scope) => {
-    const incoming = new Incoming(request)
-    const head = Effect.callback<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
-      incoming.onHead = resume
-      dispatcher.dispatch({
-        method: request.method,
-        origin: url.origin,
-        path: url.pathname + url.search,
-        headers: request.headers,
-        body,
-        // Time limits are the caller's, as those of the platform's client are.
-        headersTimeout: 60 * 60 * 1_000,
-        bodyTimeout: 0
-      }, incoming)
-    })
-    return Effect.andThen(Scope.addFinalizer(scope, Effect.sync(() => incoming.abort())), head)
-  })
+const start = (dispatcher: Dispatcher): Scoped.Start => (request, answered) => {
+  const { body = null, headers, method, url } = request
+  const incoming = new Incoming(request, answered)
+  // Time limits are the caller's, as those of the platform's client are.
+  dispatcher.dispatch(
+    { method, origin: url.origin, path: url.pathname + url.search, headers, body, headersTimeout: 0, bodyTimeout: 0 },
+    incoming
+  )
+  return () => incoming.abort()
+}
 
 /** The client over a dispatcher, which stays the caller's. */
 export const make = (dispatcher: Dispatcher): Effect.Effect<HttpClient.HttpClient> =>
   Effect.map(Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher), (platform) => {
     const client = HttpClient.transformResponse(platform, Effect.map(decompressed))
-    const scoped = HttpClient.withScope(client)
-    return Scoped.register(
-      client,
-      HttpClient.makeWith(
-        Effect.flatMap((request) =>
-          Effect.withFiber((fiber) => {
-            const body = plainBody(request)
-            const url = body !== undefined && fiber.getRef(HttpClient.TracerDisabledWhen)(request) ? URL.parse(request.url) : null
-            return body === undefined || url === null || request.urlParams.params.length > 0
-              ? scoped.postprocess(Effect.succeed(request))
-              : send(dispatcher, request, url, body)
-          })
-        ),
-        Effect.succeed<HttpClientRequest>
-      )
+    const withScope = HttpClient.withScope(client)
+    const begin = start(dispatcher)
+    const scoped = HttpClient.makeWith(
+      Effect.flatMap((request: HttpClientRequest) =>
+        Effect.withFiber((fiber) => {
+          const asked = fiber.getRef(HttpClient.TracerDisabledWhen)(request) ? plain(request) : undefined
+          return asked === undefined ? withScope.postprocess(Effect.succeed(request)) : Scoped.run(begin, asked)
+        })
+      ),
+      Effect.succeed<HttpClientRequest>
     )
+    return Scoped.register(client, { scoped, start: () => Effect.succeed(begin) })
   })

@@ -10,7 +10,6 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as HttpClient from "effect/http/HttpClient"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Diagnostic from "../Diagnostic.ts"
@@ -53,8 +52,6 @@ const backChannel = (data: string, base: URL): URL | string => {
   return url
 }
 
-const isSuccess = ({ status }: HttpClientResponse): boolean => status >= 200 && status < 300
-
 const noEndpoint = (detail: string): McpError.InvalidResponse => new McpError.InvalidResponse({ method: "GET", detail })
 
 interface Session {
@@ -70,7 +67,7 @@ const start = Effect.fnUntraced(function*(
   const { maxMessageBytes = 64 * 1024 * 1024 } = options
   const endpoint = yield* Endpoint.make(options)
   const { dropped, shown, url } = endpoint
-  const request = yield* Requests.make(endpoint, options)
+  const { open: request } = yield* Requests.make(endpoint, options)
   const policy = Retry.resolve(options.retry)
   const warn = (detail: string) => receiver.onDiagnostic(Diagnostic.Warning({ detail }))
   for (const name of dropped) warn(`the header "${name}" of the config is not sent: the protocol sets it itself`)
@@ -117,8 +114,8 @@ const start = Effect.fnUntraced(function*(
   const listen = Effect.gen(function*() {
     const response = yield* request({ verb: "GET", headers: { accept: "text/event-stream", "cache-control": "no-cache" } })
     const type = Body.mediaType(response)
-    if (!isSuccess(response) || type !== "text/event-stream") {
-      const detail = isSuccess(response) ? `an event stream was expected, not ${type === "" ? "a body without a type" : type}` : undefined
+    if (!Body.isSuccess(response) || type !== "text/event-stream") {
+      const detail = Body.isSuccess(response) ? `an event stream was expected, not ${type === "" ? "a body without a type" : type}` : undefined
       return yield* (yield* Failure.fromResponse(response, { verb: "GET", shown, detail })).reason
     }
     yield* Sse.read(response, { shown, maxMessageBytes, idleTimeout: options.idleTimeout, onEvent })
@@ -149,7 +146,7 @@ const start = Effect.fnUntraced(function*(
   /** Ends with the body, which means nothing; `onAccepted` is called before that. */
   const post = Effect.fnUntraced(function*(body: Uint8Array, onAccepted: () => void) {
     const response = yield* request({ verb: "POST", url: address, headers: { accept: "*/*" }, body })
-    if (!isSuccess(response)) {
+    if (!Body.isSuccess(response)) {
       return yield* (yield* Failure.fromResponse(response, { verb: "POST", shown: Endpoint.shown(address) })).reason
     }
     onAccepted()

@@ -86,8 +86,6 @@ const encode = (message: JsonRpc.Message): Uint8Array => encoder.encode(JSON.str
 const isAnonymous = (message: JsonRpc.Message): boolean =>
   JsonRpc.isFailure(message) && (message.id === undefined || message.id === null)
 
-const isSuccess = ({ status }: HttpClientResponse): boolean => status >= 200 && status < 300
-
 /** 404 says so (L-22); some servers say it with 400. A method nobody knows is another matter (H-11). */
 const saysExpired = ({ error, status }: McpError.HttpStatus): boolean =>
   status === 404
@@ -99,7 +97,7 @@ const start = Effect.fnUntraced(function*(
   receiver: Receiver
 ): Effect.fn.Return<Link, McpError.McpError, HttpClient | Scope.Scope> {
   const endpoint = yield* Endpoint.make(options)
-  const request = yield* Requests.make(endpoint, options)
+  const requests = yield* Requests.make(endpoint, options)
   const { shown } = endpoint
   const maxMessageBytes = options.maxMessageBytes ?? 64 * 1024 * 1024
   const maxInFlight = options.maxInFlight ?? 128
@@ -197,7 +195,7 @@ const start = Effect.fnUntraced(function*(
   })
 
   const get = (session: Session | undefined, lastEventId: string | undefined) =>
-    request({
+    requests.open({
       verb: "GET",
       headers: {
         accept: "text/event-stream",
@@ -265,7 +263,7 @@ const start = Effect.fnUntraced(function*(
       return yield* Effect.fail(lost(`${ending}, and resuming it was answered with status ${response.status}`))
     }).pipe(Effect.scoped)
 
-    yield* readAll(response)
+    yield* Effect.scoped(readAll(response))
     while (!exchange.settled) {
       if (!resumable() || position.attempts >= maxResumes) return yield* Effect.fail(lost(ending))
       yield* Effect.sleep(position.retry ?? ServerStream.backoff(position.attempts))
@@ -298,20 +296,23 @@ const start = Effect.fnUntraced(function*(
   })
 
   const exchangeOnce = (exchange: Exchange, message: JsonRpc.Request, body: Uint8Array, extra: SendOptions["headers"]) =>
-    Effect.gen(function*() {
+    Effect.suspend(() => {
       exchange.session = exchange.modern ? undefined : session
-      const response = yield* request({
+      const request: Requests.Request = {
         verb: "POST",
         headers: postHeaders(message, exchange.session, extra),
         body,
         onStart: () => {
           exchange.started = true
         }
+      }
+      return requests.use(request, (response): Effect.Effect<void, McpError.McpErrorReason> => {
+        if (!Body.isSuccess(response)) return refuse(exchange, response)
+        return message.method === "initialize"
+          ? Effect.andThen(adopt(exchange, response), readBody(exchange, response))
+          : readBody(exchange, response)
       })
-      if (!isSuccess(response)) return yield* refuse(exchange, response)
-      if (message.method === "initialize") yield* adopt(exchange, response)
-      yield* readBody(exchange, response)
-    }).pipe(Effect.scoped)
+    })
 
   const barrier = Effect.suspend(() => {
     const accepted = initialized
@@ -366,8 +367,8 @@ const start = Effect.fnUntraced(function*(
     const what = "method" in message ? message.method : "a reply"
     const once = Effect.gen(function*() {
       const used = session
-      const response = yield* request({ verb: "POST", headers: postHeaders(message, used, undefined), body })
-      if (isSuccess(response)) return yield* Effect.asVoid(Effect.timeoutOption(Effect.exit(Body.read(response, drainBytes)), drainTime))
+      const response = yield* requests.open({ verb: "POST", headers: postHeaders(message, used, undefined), body })
+      if (Body.isSuccess(response)) return yield* Effect.asVoid(Effect.timeoutOption(Effect.exit(Body.read(response, drainBytes)), drainTime))
       const { reason } = yield* Failure.fromResponse(response, { verb: "POST", shown })
       if (used !== undefined && saysExpired(reason)) used.expired = true
       return yield* Effect.fail(reason)
@@ -402,7 +403,7 @@ const start = Effect.fnUntraced(function*(
 
   const endSession = Effect.suspend(() => {
     if (session === undefined || session.expired || agreement?.stateless === true) return Effect.void
-    return Effect.ignore(Effect.scoped(request({ verb: "DELETE", headers: sessionHeaders(session) })))
+    return Effect.ignore(Effect.scoped(requests.open({ verb: "DELETE", headers: sessionHeaders(session) })))
   })
 
   yield* Effect.addFinalizer(() =>

@@ -13,6 +13,8 @@ export interface Text {
   readonly cut: boolean
 }
 
+export const isSuccess = ({ status }: HttpClientResponse): boolean => status >= 200 && status < 300
+
 /** The media type of a body: without parameters, in lower case (H-03). */
 export const mediaType = (response: HttpClientResponse): string =>
   (response.headers["content-type"]?.split(";", 1)[0] ?? "").trim().toLowerCase()
@@ -23,8 +25,8 @@ const lengthOf = ({ headers }: HttpClientResponse): number | undefined => {
   return length !== undefined && /^\d+$/.test(length) && headers["content-encoding"] === undefined ? Number(length) : undefined
 }
 
-/** Reads at most `max` bytes as text. What is left unread is cancelled when the scope closes. */
-export const read = (response: HttpClientResponse, max: number): Effect.Effect<Text, HttpClientError.HttpClientError, Scope.Scope> => {
+/** Reads at most `max` bytes as text. What is left unread is cancelled. */
+export const read = (response: HttpClientResponse, max: number): Effect.Effect<Text, HttpClientError.HttpClientError> => {
   const bytes = lengthOf(response)
   return bytes === undefined || bytes > max
     ? readPieces(response, max)
@@ -50,4 +52,4 @@ const readPieces = Effect.fnUntraced(function*(
   let more = true
   while (more) more = yield* Pull.catchDone(next, () => Effect.succeed(false))
   return { text: text + decoder.decode(), bytes, cut: bytes > max }
-})
+}, Effect.scoped)

@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as NetworkFailure from "../../internal/networkFailure.ts"
 import { parseJson } from "../../internal/parseJson.ts"
 import * as PlainText from "../../internal/plainText.ts"
@@ -38,7 +37,7 @@ export interface Failed {
 export const fromResponse = Effect.fnUntraced(function*(
   response: HttpClientResponse,
   request: { readonly verb: string; readonly shown: string; readonly detail?: string | undefined }
-): Effect.fn.Return<Failed, never, Scope.Scope> {
+): Effect.fn.Return<Failed> {
   const body = yield* Body.read(response, maxBytes).pipe(
     Effect.timeoutOption(maxTime),
     Effect.orElseSucceed(Option.none<Body.Text>),

@@ -5,9 +5,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
-import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -29,46 +28,67 @@ export interface Request {
   readonly onStart?: (() => void) | undefined
 }
 
+type Failed = McpError.HttpStatus | Failure.NoAnswer
+
 /**
- * An answer of whatever status, its body not yet read, as long as the scope is
- * open: closing it, or interruption, aborts the request and the server sees its
- * stream closed. Fails with `Unreachable`, with what a decorated client fails
- * with, and with `HttpStatus` for a redirect that is not followed.
+ * An answer of whatever status, its body not yet read. Fails with `Unreachable`,
+ * with what a decorated client fails with, and with `HttpStatus` for a redirect
+ * that is not followed.
  */
-export type Send = (
-  request: Request
-) => Effect.Effect<HttpClientResponse, McpError.HttpStatus | Failure.NoAnswer, Scope.Scope>
+export interface Requests {
+  /** For as long as the scope is open: closing it, or interruption, aborts the request and the server sees its stream closed. */
+  readonly open: (request: Request) => Effect.Effect<HttpClientResponse, Failed, Scope.Scope>
+  /** For as long as what is done with it takes. The same, but the quickest. */
+  readonly use: <A, E>(
+    request: Request,
+    use: (response: HttpClientResponse) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | Failed>
+}
 
 const maxRedirects = 5
 
-const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status)
+const isRedirect = (status: number): boolean =>
+  status === 301 || status === 302 || status === 303 || status === 307 || status === 308
 
 export const make = Effect.fnUntraced(function*(
   endpoint: Endpoint.Endpoint,
   options: Pick<Options, "decorate" | "redirects">
-): Effect.fn.Return<Send, never, HttpClient.HttpClient> {
-  const scoped = Scoped.make(yield* HttpClient.HttpClient)
+): Effect.fn.Return<Requests, never, HttpClient.HttpClient> {
+  const plain = yield* HttpClient.HttpClient
+  const scoped = Scoped.make(plain)
   const client = options.decorate?.(scoped) ?? scoped
   const init = yield* Effect.serviceOption(FetchHttpClient.RequestInit)
   const redirects = options.redirects === "none" ? 0 : maxRedirects
+  const { origin } = endpoint.url
+  // Traces go in `_meta`, from the call itself; a span here would tell the whole URL and belong to no call.
+  const context = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
+    // The platform's `fetch` would follow redirects on its own, with all headers.
+    Context.add(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" })
+  )
+  /** What is known of the shortest way: nothing yet, or that there is none. */
+  let start: Scoped.Start | "unknown" | undefined = options.decorate === undefined ? "unknown" : undefined
 
-  const attempt = (
-    request: Request,
-    url: URL,
-    left: number
-  ): Effect.Effect<HttpClientResponse, McpError.HttpStatus | Failure.NoAnswer, Scope.Scope> =>
+  const written = ({ body, headers, verb }: Request, url: URL): Scoped.Request => ({
+    method: verb,
+    url,
+    headers: {
+      ...(url.origin === origin ? endpoint.headers : undefined),
+      ...headers,
+      ...(body === undefined ? undefined : { "content-type": "application/json" })
+    },
+    body
+  })
+
+  const noAnswer = (url: URL) => (error: HttpClientError) => Effect.fail(Failure.noAnswer(error, Endpoint.shown(url)))
+
+  const attempt = (request: Request, url: URL, left: number): Effect.Effect<HttpClientResponse, Failed, Scope.Scope> =>
     Effect.suspend(() => {
       request.onStart?.()
-      const { body } = request
-      const made = HttpClientRequest.make(request.verb)(url.href, {
-        headers: { ...(url.origin === endpoint.url.origin ? endpoint.headers : {}), ...request.headers },
-        body: body === undefined ? HttpBody.empty : HttpBody.uint8Array(body, "application/json")
+      return Effect.matchEffect(Effect.provideContext(client.execute(Scoped.toHttp(written(request, url))), context), {
+        onFailure: noAnswer(url),
+        onSuccess: (response) =>
+          isRedirect(response.status) ? redirected(request, url, left, response) : Effect.succeed(response)
       })
-      return client.execute(made).pipe(
-        Effect.mapError((error) => Failure.noAnswer(error, Endpoint.shown(url))),
-        Effect.flatMap((response) =>
-          isRedirect(response.status) ? redirected(request, url, left, response) : Effect.succeed(response))
-      )
     })
 
   const redirected = Effect.fnUntraced(function*(request: Request, url: URL, left: number, response: HttpClientResponse) {
@@ -88,10 +108,42 @@ export const make = Effect.fnUntraced(function*(
     return yield* Effect.fail(reason)
   })
 
-  // Traces go in `_meta`, from the call itself; a span here would tell the whole URL and belong to no call.
-  const context = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
-    // The platform's `fetch` would follow redirects on its own, with all headers.
-    Context.add(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" })
-  )
-  return (request) => Effect.provideContext(attempt(request, request.url ?? endpoint.url, redirects), context)
+  const open: Requests["open"] = (request) => attempt(request, request.url ?? endpoint.url, redirects)
+
+  const shortest = <A, E>(
+    start: Scoped.Start,
+    request: Request,
+    use: (response: HttpClientResponse) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E | Failed> =>
+    Effect.suspend(() => {
+      const url = request.url ?? endpoint.url
+      let giveUp: (() => void) | undefined
+      const head = Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
+        request.onStart?.()
+        giveUp = start(written(request, url), resume)
+      })
+      const used = Effect.matchEffect(head, {
+        onFailure: noAnswer(url),
+        onSuccess: (response): Effect.Effect<A, E | Failed> =>
+          isRedirect(response.status)
+            ? Effect.scoped(Effect.flatMap(redirected(request, url, redirects, response), use))
+            : use(response)
+      })
+      return Effect.ensuring(used, Effect.sync(() => giveUp?.()))
+    })
+
+  const use: Requests["use"] = (request, use) => {
+    if (start === undefined) return Effect.scoped(Effect.flatMap(open(request), use))
+    if (start !== "unknown") return shortest(start, request, use)
+    const url = request.url ?? endpoint.url
+    return Effect.matchEffect(Scoped.start(plain, written(request, url)), {
+      onFailure: noAnswer(url),
+      onSuccess: (found) => {
+        start = found
+        return found === undefined ? Effect.scoped(Effect.flatMap(open(request), use)) : shortest(found, request, use)
+      }
+    })
+  }
+
+  return { open, use }
 })

@@ -1,21 +1,74 @@
-/** Clients whose requests end with the scope they are made in. */
+/** Clients whose requests end with the scope they are made in, and what a platform has that is less than a client. */
+import * as Effect from "effect/Effect"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
-import type * as Scope from "effect/Scope"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import type { HttpMethod } from "effect/http/HttpMethod"
+import * as Scope from "effect/Scope"
 
 export type Scoped = HttpClient.HttpClient.With<HttpClientError, Scope.Scope>
 
-const known = new WeakMap<HttpClient.HttpClient, Scoped>()
+/** All that a request of a transport consists of. */
+export interface Request {
+  readonly method: HttpMethod
+  readonly url: URL
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | undefined
+}
+
+export const toHttp = ({ body, headers, method, url }: Request): HttpClientRequest.HttpClientRequest =>
+  HttpClientRequest.make(method)(url.href, {
+    headers,
+    body: body === undefined ? HttpBody.empty : HttpBody.uint8Array(body, headers["content-type"])
+  })
 
 /**
- * Tells what to use in place of `HttpClient.withScope(client)`, which costs
- * every request an `AbortController` and, when its scope closes, an error that
- * nobody sees. It has to do the same.
+ * Makes a request at once. `answered` is told the response, or why there is
+ * none, unless the request is given up before: what is returned does that, and
+ * breaks off an answer that is not read to its end.
  */
-export const register = (client: HttpClient.HttpClient, scoped: Scoped): HttpClient.HttpClient => {
-  known.set(client, scoped)
+export type Start = (
+  request: Request,
+  answered: (head: Effect.Effect<HttpClientResponse, HttpClientError>) => void
+) => () => void
+
+/** An answer as long as the scope is open. */
+export const run = (start: Start, request: Request): Effect.Effect<HttpClientResponse, HttpClientError, Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (scope) => {
+    let giveUp: (() => void) | undefined
+    return Effect.andThen(
+      Scope.addFinalizer(scope, Effect.sync(() => giveUp?.())),
+      Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
+        giveUp = start(request, resume)
+      })
+    )
+  })
+
+export interface Registered {
+  /**
+   * Used in place of `HttpClient.withScope(client)`, which costs every request
+   * an `AbortController` and, when its scope closes, an error that nobody sees.
+   * It has to do the same.
+   */
+  readonly scoped: Scoped
+  /** The shortest way there is for that request, and for the others of the same fiber. */
+  readonly start: (request: Request) => Effect.Effect<Start | undefined, HttpClientError>
+}
+
+const known = new WeakMap<HttpClient.HttpClient, Registered>()
+
+/** Tells what a platform has for transports. */
+export const register = (client: HttpClient.HttpClient, registered: Registered): HttpClient.HttpClient => {
+  known.set(client, registered)
   return client
 }
 
 /** `HttpClient.withScope`, or what a platform registered instead. */
-export const make = (client: HttpClient.HttpClient): Scoped => known.get(client) ?? HttpClient.withScope(client)
+export const make = (client: HttpClient.HttpClient): Scoped => known.get(client)?.scoped ?? HttpClient.withScope(client)
+
+/** `undefined` where the client is all there is. */
+export const start = (client: HttpClient.HttpClient, request: Request): ReturnType<Registered["start"]> =>
+  known.get(client)?.start(request) ?? Effect.undefined
