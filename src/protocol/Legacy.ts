@@ -48,10 +48,11 @@ export const make = (options: {
 
   const lacks = (method: string) => Revision.lacks(revision, server.capabilities, method)
   /** Fails when the server cannot be asked this. */
-  const need = (method: string) => {
-    const detail = lacks(method)
-    return detail === undefined ? Effect.void : Effect.fail(McpError.make(new McpError.Unsupported({ method, detail })))
-  }
+  const need = (method: string) =>
+    Effect.suspend(() => {
+      const detail = lacks(method)
+      return detail === undefined ? Effect.void : Effect.fail(McpError.make(new McpError.Unsupported({ method, detail })))
+    })
 
   return {
     era: "legacy",
