@@ -41,32 +41,29 @@ const readAhead = 256 * 1024
 /** A byte order mark, which is no part of a text. */
 const mark = "\uFEFF"
 
-type Head = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
-
 /** One answer as undici tells it. Readers are woken when all that came with one read of the socket is there. */
 class Incoming implements Dispatcher.DispatchHandler {
   readonly asked: Scoped.Request
-  /** Told the response, or why there is none. */
-  private readonly answered: (head: Head) => void
+  private readonly answered: (head: Scoped.Head) => void
   private response: UndiciResponse | undefined
   private controller: Dispatcher.DispatchController | undefined
   private chunks: Array<Buffer> = []
   private bytes = 0
   private room = readAhead
-  private aborted = false
+  private givenUp = false
   private ended = false
   private failure: HttpClientError.HttpClientError | undefined
   private waiter: (() => void) | undefined
   private collected: Buffer | undefined
 
-  constructor(asked: Scoped.Request, answered: (head: Head) => void) {
+  constructor(asked: Scoped.Request, answered: (head: Scoped.Head) => void) {
     this.asked = asked
     this.answered = answered
   }
 
   onRequestStart(controller: Dispatcher.DispatchController) {
     this.controller = controller
-    if (this.aborted) controller.abort(abortion())
+    if (this.givenUp) controller.abort(abortion())
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, string | Array<string> | undefined>) {
@@ -74,7 +71,7 @@ class Incoming implements Dispatcher.DispatchHandler {
     const response = new UndiciResponse(this, status, headers)
     this.response = response
     const told = headers["content-encoding"] === undefined ? response : decompressed(response)
-    queueMicrotask(() => this.answered(Exit.succeed(told)))
+    this.answer(Exit.succeed(told))
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer) {
@@ -94,16 +91,22 @@ class Incoming implements Dispatcher.DispatchHandler {
     const request = Scoped.toHttp(this.asked)
     if (response === undefined) {
       const reason = new HttpClientError.TransportError({ request, cause })
-      return this.answered(Exit.fail(new HttpClientError.HttpClientError({ reason })))
+      return this.answer(Exit.fail(new HttpClientError.HttpClientError({ reason })))
     }
     this.failure = new HttpClientError.HttpClientError({ reason: new HttpClientError.DecodeError({ request, response, cause }) })
     this.wake()
   }
 
-  abort() {
-    if (this.aborted || this.ended) return
-    this.aborted = true
-    this.controller?.abort(abortion())
+  giveUp() {
+    if (this.givenUp) return
+    this.givenUp = true
+    if (!this.ended) this.controller?.abort(abortion())
+  }
+
+  private answer(head: Scoped.Head) {
+    queueMicrotask(() => {
+      if (!this.givenUp) this.answered(head)
+    })
   }
 
   private wake() {
@@ -135,14 +138,17 @@ class Incoming implements Dispatcher.DispatchHandler {
     return this.ended ? Cause.done() : this.wait(Effect.suspend(() => this.take()))
   }
 
+  /** All of it, if all is here. */
+  whole(): Buffer | undefined {
+    if (this.ended) this.collected ??= this.chunks.length === 1 ? this.chunks[0] : Buffer.concat(this.chunks)
+    return this.collected
+  }
+
   /** All of it. */
   collect(): Effect.Effect<Buffer, HttpClientError.HttpClientError> {
-    if (this.collected !== undefined) return Exit.succeed(this.collected)
+    const whole = this.whole()
+    if (whole !== undefined) return Exit.succeed(whole)
     if (this.failure !== undefined) return Effect.fail(this.failure)
-    if (this.ended) {
-      this.collected = this.chunks.length === 1 ? this.chunks[0] : Buffer.concat(this.chunks)
-      return this.collect()
-    }
     this.room = Infinity
     if (this.controller?.paused === true) this.controller.resume()
     return this.wait(Effect.suspend(() => this.collect()))
@@ -151,8 +157,13 @@ class Incoming implements Dispatcher.DispatchHandler {
 
 const abortion = (): Error => new Error("The request was given up")
 
+const decode = (buffer: Buffer): string => {
+  const text = buffer.toString()
+  return text.startsWith(mark) ? text.slice(1) : text
+}
+
 /** What is rarely asked for is left to the platform's response over the same body. */
-class UndiciResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+class UndiciResponse extends Inspectable.Class implements Scoped.Answer {
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly status: number
@@ -187,8 +198,13 @@ class UndiciResponse extends Inspectable.Class implements HttpClientResponse.Htt
   get stream() {
     const { incoming } = this
     return Stream.fromChannel(Channel.fromTransform((_: unknown, scope) =>
-      Effect.as(Scope.addFinalizer(scope, Effect.sync(() => incoming.abort())), Effect.suspend(() => incoming.take()))
+      Effect.as(Scope.addFinalizer(scope, Effect.sync(() => incoming.giveUp())), Effect.suspend(() => incoming.take()))
     ))
+  }
+
+  whole() {
+    const whole = this.incoming.whole()
+    return whole === undefined ? undefined : { text: decode(whole), bytes: whole.length }
   }
 
   private get collected() {
@@ -200,10 +216,7 @@ class UndiciResponse extends Inspectable.Class implements HttpClientResponse.Htt
   }
 
   get text() {
-    return Effect.map(this.collected, (buffer) => {
-      const text = buffer.toString()
-      return text.startsWith(mark) ? text.slice(1) : text
-    })
+    return Effect.map(this.collected, decode)
   }
 
   private get web() {
@@ -257,7 +270,7 @@ const start = (dispatcher: Dispatcher): Scoped.Start => (request, answered) => {
     { method, origin: url.origin, path: url.pathname + url.search, headers, body, headersTimeout: 0, bodyTimeout: 0 },
     incoming
   )
-  return () => incoming.abort()
+  return () => incoming.giveUp()
 }
 
 /** The client over a dispatcher, which stays the caller's. */

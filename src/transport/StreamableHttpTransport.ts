@@ -11,27 +11,32 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import { HttpClient } from "effect/http/HttpClient"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Diagnostic from "../Diagnostic.ts"
+import * as Encoding from "../internal/encoding.ts"
 import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
+import * as Turnstile from "../internal/turnstile.ts"
 import * as WaterMark from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { type Agreement, type Link, type Receiver, type SendOptions, Transport } from "../Transport.ts"
+import * as Answer from "./http/answer.ts"
 import * as Body from "./http/body.ts"
 import * as Endpoint from "./http/endpoint.ts"
 import * as Failure from "./http/failure.ts"
-import * as ModernHeaders from "./http/modernHeaders.ts"
+import * as Headers from "./http/headers.ts"
 import type * as HttpOptions from "./http/options.ts"
 import * as Requests from "./http/requests.ts"
+import * as RequestStream from "./http/requestStream.ts"
 import * as Retry from "./http/retry.ts"
+import type * as Scoped from "./http/scoped.ts"
 import * as ServerStream from "./http/serverStream.ts"
 import * as Sse from "./http/sse.ts"
 
@@ -50,13 +55,17 @@ interface Session {
 /** One request and its POST. */
 interface Exchange {
   readonly id: JsonRpc.RequestId
-  readonly method: string
+  readonly message: JsonRpc.Request
+  readonly body: Uint8Array
+  readonly extra: SendOptions["headers"]
   readonly modern: boolean
   /** The one its POST went out with. */
   session: Session | undefined
   /** Whether its POST may have reached the server. */
   started: boolean
   settled: boolean
+  /** Breaks off a POST for which there is no fiber. */
+  giveUp: (() => void) | undefined
   fiber: Fiber.Fiber<unknown, unknown> | undefined
 }
 
@@ -73,18 +82,7 @@ const barrierTime: Duration.Input = "5 seconds"
 /** The first ones also give the server's own stream this head start: what is said on it before it is there is lost. */
 const listenTime: Duration.Input = "250 millis"
 
-/** Attempts to resume the stream of a request while nothing comes. */
-const maxResumes = 5
-
 const visibleAscii = /^[\u0021-\u007e]+$/
-
-const encoder = new TextEncoder()
-
-const encode = (message: JsonRpc.Message): Uint8Array => encoder.encode(JSON.stringify(message))
-
-/** An error of a peer that could not read the id of what it answers (B-05). */
-const isAnonymous = (message: JsonRpc.Message): boolean =>
-  JsonRpc.isFailure(message) && (message.id === undefined || message.id === null)
 
 /** 404 says so (L-22); some servers say it with 400. A method nobody knows is another matter (H-11). */
 const saysExpired = ({ error, status }: McpError.HttpStatus): boolean =>
@@ -99,14 +97,14 @@ const start = Effect.fnUntraced(function*(
   const endpoint = yield* Endpoint.make(options)
   const requests = yield* Requests.make(endpoint, options)
   const { shown } = endpoint
-  const maxMessageBytes = options.maxMessageBytes ?? 64 * 1024 * 1024
-  const maxInFlight = options.maxInFlight ?? 128
+  const { maxInFlight = 128, maxMessageBytes = 64 * 1024 * 1024 } = options
   const policy = Retry.resolve(options.retry)
-  const inFlight = yield* Semaphore.make(maxInFlight)
+  const inFlight = Turnstile.make<Exchange>(maxInFlight, (exchange) => begin(exchange))
   const unaccepted = WaterMark.make(maxInFlight)
   const fibers = yield* FiberSet.make<unknown, never>()
   const run = yield* FiberSet.runtime(fibers)()
   const exchanges = new Map<JsonRpc.RequestId, Exchange>()
+  const utf8 = Encoding.make()
   let open = true
   let agreement: Agreement | undefined
   let session: Session | undefined
@@ -133,7 +131,7 @@ const start = Effect.fnUntraced(function*(
     if (exchange === undefined) return
     exchanges.delete(value.id)
     exchange.settled = true
-    if (exchange !== by) exchange.fiber?.interruptUnsafe()
+    if (exchange !== by) stop(exchange)
   }
 
   const deliver = (value: unknown, bytes: number, by?: Exchange) => {
@@ -150,73 +148,61 @@ const start = Effect.fnUntraced(function*(
     receiver.onFailure(exchange.id, reason)
   }
 
-  const readEvents = (response: HttpClientResponse, position: ServerStream.Position, by?: Exchange) =>
-    Sse.read(response, {
-      shown,
-      maxMessageBytes,
-      idleTimeout: options.idleTimeout,
-      onEvent({ bytes, data, event, id }) {
-        position.id = id ?? position.id
-        position.attempts = 0
-        if (event !== "message" || data.trim() === "") return true
-        const value = parseJson(data)
-        if (value !== undefined) deliver(value, bytes, by)
-        else if (open) {
-          receiver.onDiagnostic(Diagnostic.Skipped({
-            detail: "an event that is not JSON",
-            excerpt: PlainText.excerpt(data, 200)
-          }))
-        }
-        return by === undefined || !by.settled
-      },
-      onRetry(millis, id) {
-        position.id = id ?? position.id
-        position.retry = millis
+  const events = (position: ServerStream.Position, by?: Exchange): Sse.Options => ({
+    shown,
+    maxMessageBytes,
+    idleTimeout: options.idleTimeout,
+    onEvent({ bytes, data, event, id }) {
+      position.id = id ?? position.id
+      position.attempts = 0
+      if (event !== "message" || data.trim() === "") return true
+      const value = parseJson(data)
+      if (value !== undefined) deliver(value, bytes, by)
+      else if (open) {
+        receiver.onDiagnostic(Diagnostic.Skipped({
+          detail: "an event that is not JSON",
+          excerpt: PlainText.excerpt(data, 200)
+        }))
       }
-    })
+      return by === undefined || !by.settled
+    },
+    onRetry(millis, id) {
+      position.id = id ?? position.id
+      position.retry = millis
+    }
+  })
 
   // ---------------------------------------------------------------------------
   // Headers
   // ---------------------------------------------------------------------------
 
-  const isModern = (message: JsonRpc.Message): boolean =>
-    agreement === undefined
-      ? ModernHeaders.revisionOf(message) !== undefined || ("method" in message && message.method === "server/discover")
-      : agreement.stateless
+  const postHeaders = (message: JsonRpc.Message, session: Session | undefined, extra: SendOptions["headers"]) =>
+    Headers.isModern(message, agreement)
+      ? Headers.modern(message, agreement, extra)
+      : Headers.post(Headers.session(agreement, session))
 
-  const sessionHeaders = (session: Session | undefined): Record<string, string> => ({
-    ...(agreement === undefined ? {} : { "mcp-protocol-version": agreement.revision }),
-    ...(session === undefined ? {} : { "mcp-session-id": session.id })
+  const get = (session: Session | undefined, lastEventId: string | undefined): Requests.Request => ({
+    verb: "GET",
+    headers: {
+      accept: "text/event-stream",
+      ...Headers.session(agreement, session),
+      ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId })
+    }
   })
-
-  const postHeaders = (message: JsonRpc.Message, session: Session | undefined, extra: SendOptions["headers"]) => ({
-    accept: "application/json, text/event-stream",
-    ...(isModern(message) ? { ...extra, ...ModernHeaders.make(message, agreement?.revision) } : sessionHeaders(session))
-  })
-
-  const get = (session: Session | undefined, lastEventId: string | undefined) =>
-    requests.open({
-      verb: "GET",
-      headers: {
-        accept: "text/event-stream",
-        ...sessionHeaders(session),
-        ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId })
-      }
-    })
 
   // ---------------------------------------------------------------------------
   // Requests
   // ---------------------------------------------------------------------------
-
-  const invalid = (exchange: Exchange, detail: string) =>
-    Effect.fail(new McpError.InvalidResponse({ method: exchange.method, detail }))
 
   /** Takes over the session a server begins with its answer to `initialize`. */
   const adopt = (exchange: Exchange, response: HttpClientResponse) =>
     Effect.suspend(() => {
       const id = response.headers["mcp-session-id"]
       if (id === undefined) return Effect.void
-      if (!visibleAscii.test(id)) return invalid(exchange, "its MCP-Session-Id has characters other than visible ASCII")
+      if (!visibleAscii.test(id)) {
+        const detail = "its MCP-Session-Id has characters other than visible ASCII"
+        return Effect.fail(new McpError.InvalidResponse({ method: exchange.message.method, detail }))
+      }
       session = { id, expired: false }
       exchange.session = session
       return Effect.void
@@ -236,102 +222,128 @@ const start = Effect.fnUntraced(function*(
     deliver(JsonRpc.failure(exchange.id, reason.error), bytes, exchange)
   })
 
-  /** Reads the stream of a request until its answer came, resuming it where the server lets us (L-40 … L-43). */
-  const follow = Effect.fnUntraced(function*(exchange: Exchange, response: HttpClientResponse) {
-    const position = ServerStream.start()
-    const resumable = () => !exchange.modern && position.id !== undefined
-
-    const lost = (detail: string) =>
-      exchange.session?.expired === true
-        ? new McpError.SessionExpired({ url: shown, delivered: true })
-        : new McpError.Unreachable({ url: shown, delivered: true, detail })
-
-    let ending = "its event stream ended before the answer"
-    const readAll = (response: HttpClientResponse) =>
-      readEvents(response, position, exchange).pipe(
-        Effect.catchTag("Unreachable", (reason) =>
-          Effect.sync(() => {
-            ending = reason.detail
-          }))
-      )
-
-    const resume = Effect.gen(function*() {
-      const response = yield* Effect.catchTag(get(exchange.session, position.id), "Unreachable", () => Effect.undefined)
-      if (response === undefined || response.status === 429 || response.status >= 500) return
-      if (response.status === 200 && Body.mediaType(response) === "text/event-stream") return yield* readAll(response)
-      if (response.status === 404 && exchange.session !== undefined) exchange.session.expired = true
-      return yield* Effect.fail(lost(`${ending}, and resuming it was answered with status ${response.status}`))
-    }).pipe(Effect.scoped)
-
-    yield* Effect.scoped(readAll(response))
-    while (!exchange.settled) {
-      if (!resumable() || position.attempts >= maxResumes) return yield* Effect.fail(lost(ending))
-      yield* Effect.sleep(position.retry ?? ServerStream.backoff(position.attempts))
-      position.attempts += 1
-      yield* resume
-    }
-  })
-
-  const readBody = Effect.fnUntraced(function*(exchange: Exchange, response: HttpClientResponse) {
-    const type = Body.mediaType(response)
-    if (type === "text/event-stream") return yield* follow(exchange, response)
-    const { bytes, cut, text } = yield* Body.read(response, maxMessageBytes).pipe(
-      Effect.mapError((error) => Failure.fromError(error, shown))
-    )
-    if (cut) return yield* Effect.fail(new McpError.MessageTooLarge({ limitBytes: maxMessageBytes }))
-    const encoding = response.headers["content-encoding"]
-    const came = `status ${response.status}, content type "${type}"${encoding === undefined ? "" : `, content encoding "${encoding}"`}`
-    if (text.trim() === "") return yield* invalid(exchange, `expected a result, but the body is empty (${came})`)
-    if (type !== "application/json") return yield* invalid(exchange, `expected JSON or an event stream, but got ${came}`)
-    const value = parseJson(text)
-    if (value === undefined) {
-      return yield* invalid(exchange, `the body is not JSON (${came}): ${PlainText.excerpt(text, 200)}`)
-    }
-    const messages: ReadonlyArray<unknown> = Array.isArray(value) && agreement?.batches === true ? value : [value]
-    const answer = messages.find((message) =>
-      JsonRpc.isMessage(message) && !("method" in message) && (message.id === exchange.id || isAnonymous(message))
-    )
-    if (answer === undefined) return yield* invalid(exchange, `the body has no answer to this request: ${PlainText.excerpt(text, 200)}`)
-    deliver(answer === value ? { ...answer, id: exchange.id } : value, bytes, exchange)
-  })
-
-  const exchangeOnce = (exchange: Exchange, message: JsonRpc.Request, body: Uint8Array, extra: SendOptions["headers"]) =>
-    Effect.suspend(() => {
-      exchange.session = exchange.modern ? undefined : session
-      const request: Requests.Request = {
-        verb: "POST",
-        headers: postHeaders(message, exchange.session, extra),
-        body,
-        onStart: () => {
-          exchange.started = true
-        }
-      }
-      return requests.use(request, (response): Effect.Effect<void, McpError.McpErrorReason> => {
-        if (!Body.isSuccess(response)) return refuse(exchange, response)
-        return message.method === "initialize"
-          ? Effect.andThen(adopt(exchange, response), readBody(exchange, response))
-          : readBody(exchange, response)
-      })
+  const follow = (exchange: Exchange, position: ServerStream.Position, first: RequestStream.Options["first"]) =>
+    RequestStream.follow({
+      request: exchange,
+      position,
+      first,
+      open: (last) => requests.open(get(exchange.session, last)),
+      read: (response) => Sse.read(response, events(position, exchange)),
+      shown
     })
 
-  const barrier = Effect.suspend(() => {
-    const accepted = initialized
-    if (accepted === undefined || (Deferred.isDoneUnsafe(accepted) && Deferred.isDoneUnsafe(listens))) return Effect.void
-    return passBy(accepted, barrierTime).pipe(Effect.andThen(passBy(listens, listenTime)))
+  /** Delivers the answer of a body, or fails. */
+  const takeBody = (exchange: Exchange, response: HttpClientResponse, { bytes, text }: Body.Text) => {
+    const { id, message: { method } } = exchange
+    const answer = Answer.read(response, text, { id, method, batches: agreement?.batches === true })
+    if ("_tag" in answer) return Effect.fail(answer)
+    deliver(answer.value, bytes, exchange)
+    return undefined
+  }
+
+  const readBody = Effect.fnUntraced(function*(exchange: Exchange, response: HttpClientResponse) {
+    if (Body.mediaType(response) === "text/event-stream") {
+      const position = ServerStream.start()
+      return yield* follow(exchange, position, Effect.scoped(Sse.read(response, events(position, exchange))))
+    }
+    const body = yield* Effect.mapError(Body.read(response, maxMessageBytes), (error) => Failure.fromError(error, shown))
+    if (body.cut === true) return yield* Effect.fail(new McpError.MessageTooLarge({ limitBytes: maxMessageBytes }))
+    yield* takeBody(exchange, response, body) ?? Effect.void
   })
+
+  const receive = (exchange: Exchange) => (response: HttpClientResponse): Effect.Effect<void, McpError.McpErrorReason> => {
+    if (!Body.isSuccess(response)) return refuse(exchange, response)
+    return exchange.message.method === "initialize"
+      ? Effect.andThen(adopt(exchange, response), readBody(exchange, response))
+      : readBody(exchange, response)
+  }
+
+  /** The same, as far as it takes no time: what is left to do, `undefined` when the answer was delivered. */
+  const receiveNow = (exchange: Exchange, request: Requests.Request, head: Scoped.Head) => {
+    const response = Exit.isSuccess(head) && head.value.status === 200 ? head.value : undefined
+    const body = response === undefined ? undefined : Body.whole(response, maxMessageBytes)
+    if (response === undefined || body === undefined || exchange.message.method === "initialize") {
+      return requests.follow(request, head, receive(exchange))
+    }
+    if (Body.mediaType(response) !== "text/event-stream") return takeBody(exchange, response, body)
+    const position = ServerStream.start()
+    const end = Sse.take(body, events(position, exchange))
+    return exchange.settled ? undefined : follow(exchange, position, typeof end === "string" ? Effect.void : Effect.fail(end))
+  }
+
+  const post = (exchange: Exchange): Requests.Request => {
+    exchange.session = exchange.modern ? undefined : session
+    exchange.started = true
+    return { verb: "POST", headers: postHeaders(exchange.message, exchange.session, exchange.extra), body: exchange.body }
+  }
+
+  const attempt = (exchange: Exchange) => Effect.suspend(() => requests.use(post(exchange), receive(exchange)))
+
+  const barrier = (): Effect.Effect<void> | undefined => {
+    const accepted = initialized
+    if (accepted === undefined || (Deferred.isDoneUnsafe(accepted) && Deferred.isDoneUnsafe(listens))) return undefined
+    return passBy(accepted, barrierTime).pipe(Effect.andThen(passBy(listens, listenTime)))
+  }
 
   /** Waits for something that may not come, and is not waited for again then. */
   const passBy = (sign: Deferred.Deferred<void>, atMost: Duration.Input) =>
     Effect.andThen(Effect.timeoutOption(Deferred.await(sign), atMost), Deferred.succeed(sign, void 0))
 
+  /** Does all that takes time, asking again included, in a fiber. */
+  const work = (exchange: Exchange, first: Effect.Effect<void, McpError.McpErrorReason>) => {
+    const { method } = exchange.message
+    exchange.fiber = run(
+      Retry.run(policy, () => ({ method, agreed: agreement !== undefined }), attempt(exchange), first).pipe(
+        Effect.catch((reason) => Effect.sync(() => fail(exchange, reason))),
+        Effect.catchCause((cause) => {
+          if (Cause.hasInterruptsOnly(cause)) return Effect.void
+          fail(exchange, new McpError.Unreachable({ url: shown, delivered: true, detail: "its answer could not be handled" }))
+          return Effect.logError("Handling an answer failed", cause)
+        }),
+        Effect.ensuring(Effect.sync(() => inFlight.leave(exchange)))
+      )
+    )
+  }
+
+  const begin = (exchange: Exchange) => {
+    if (!open) return
+    const wait = barrier()
+    if (wait !== undefined) return work(exchange, Effect.andThen(wait, attempt(exchange)))
+    if (requests.begin === undefined) return work(exchange, attempt(exchange))
+    const request = post(exchange)
+    // Most answers are there all at once and need no fiber.
+    exchange.giveUp = requests.begin(request, (head) => {
+      const { giveUp } = exchange
+      exchange.giveUp = undefined
+      let rest: Effect.Effect<void, McpError.McpErrorReason> | undefined
+      try {
+        rest = receiveNow(exchange, request, head)
+      } catch (defect) {
+        rest = Effect.die(defect)
+      }
+      if (rest === undefined) return inFlight.leave(exchange)
+      work(exchange, Effect.ensuring(rest, Effect.sync(() => giveUp?.())))
+    })
+  }
+
+  /** Ends whatever is done for it. */
+  const stop = (exchange: Exchange) => {
+    exchange.giveUp?.()
+    exchange.fiber?.interruptUnsafe()
+    inFlight.leave(exchange)
+  }
+
   const sendRequest = (message: JsonRpc.Request, body: Uint8Array, extra: SendOptions["headers"]) => {
     const exchange: Exchange = {
       id: message.id,
-      method: message.method,
-      modern: isModern(message),
+      message,
+      body,
+      extra,
+      modern: Headers.isModern(message, agreement),
       session: undefined,
       started: false,
       settled: false,
+      giveUp: undefined,
       fiber: undefined
     }
     exchanges.set(message.id, exchange)
@@ -339,23 +351,9 @@ const start = Effect.fnUntraced(function*(
       const detail = "its method goes into a header, and has characters other than visible ASCII"
       return fail(exchange, new McpError.InvalidArguments({ method: message.method, detail }))
     }
-    const attempts = Retry.run(
-      policy,
-      () => ({ method: message.method, agreed: agreement !== undefined }),
-      Effect.suspend(() => exchangeOnce(exchange, message, body, extra))
-    )
     // A subscription lasts as long as the link, and would take its place from the others for ever.
-    const admitted = message.method === "subscriptions/listen" ? attempts : inFlight.withPermit(attempts)
-    exchange.fiber = run(
-      Effect.andThen(barrier, admitted).pipe(
-        Effect.catch((reason) => Effect.sync(() => fail(exchange, reason))),
-        Effect.catchCause((cause) => {
-          if (Cause.hasInterruptsOnly(cause)) return Effect.void
-          fail(exchange, new McpError.Unreachable({ url: shown, delivered: true, detail: "its answer could not be handled" }))
-          return Effect.logError("Handling an answer failed", cause)
-        })
-      )
-    )
+    if (message.method === "subscriptions/listen") begin(exchange)
+    else inFlight.enter(exchange)
   }
 
   // ---------------------------------------------------------------------------
@@ -393,8 +391,9 @@ const start = Effect.fnUntraced(function*(
   const listenIfReady = () => {
     if (!open || agreement?.stateless !== false || initialized === undefined || !Deferred.isDoneUnsafe(initialized)) return
     const listening = session
-    const reach = (last: string | undefined) => Effect.ensuring(get(listening, last), Deferred.succeed(listens, void 0))
-    listener ??= run(ServerStream.listen({ open: reach, read: readEvents, shown, warn }))
+    const reach = (last: string | undefined) =>
+      Effect.ensuring(requests.open(get(listening, last)), Deferred.succeed(listens, void 0))
+    listener ??= run(ServerStream.listen({ open: reach, read: (response, position) => Sse.read(response, events(position)), shown, warn }))
   }
 
   // ---------------------------------------------------------------------------
@@ -403,7 +402,7 @@ const start = Effect.fnUntraced(function*(
 
   const endSession = Effect.suspend(() => {
     if (session === undefined || session.expired || agreement?.stateless === true) return Effect.void
-    return Effect.ignore(Effect.scoped(requests.open({ verb: "DELETE", headers: sessionHeaders(session) })))
+    return Effect.ignore(Effect.scoped(requests.open({ verb: "DELETE", headers: Headers.session(agreement, session) })))
   })
 
   yield* Effect.addFinalizer(() =>
@@ -411,6 +410,7 @@ const start = Effect.fnUntraced(function*(
       receiver.onClose(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" }))
       open = false
       unaccepted.release()
+      for (const exchange of exchanges.values()) stop(exchange)
       yield* FiberSet.clear(fibers)
       // Detached, so that an interruption of the closing fiber does not cut it short.
       const ending = yield* Effect.forkDetach(endSession, { startImmediately: true })
@@ -421,7 +421,7 @@ const start = Effect.fnUntraced(function*(
 
   return {
     send(message, sendOptions) {
-      const body = encode(message)
+      const body = utf8(JSON.stringify(message))
       if (!open) return 0
       if (JsonRpc.isRequest(message)) {
         if (message.method === "initialize") {
@@ -445,11 +445,11 @@ const start = Effect.fnUntraced(function*(
       const exchange = exchanges.get(id)
       if (exchange === undefined) return
       exchanges.delete(id)
-      const interrupt = () => exchange.fiber?.interruptUnsafe()
+      const { message: { method }, modern, started } = exchange
       // Closing the stream would be no cancellation there (X-08), so the message goes first.
-      if (exchange.modern || !exchange.started || exchange.method === "initialize" || exchange.session !== session) return interrupt()
+      if (modern || !started || method === "initialize" || exchange.session !== session) return stop(exchange)
       const cancelled = JsonRpc.notification("notifications/cancelled", { requestId: id, reason })
-      tell(cancelled, encode(cancelled), Effect.sync(interrupt))
+      tell(cancelled, utf8(JSON.stringify(cancelled)), Effect.sync(() => stop(exchange)))
     },
     agreed(agreed) {
       agreement = agreed

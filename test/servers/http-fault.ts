@@ -67,6 +67,8 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     response.writeHead(200, asEvents)
     response.write(": there\n\n")
   },
+  "/no-answer": ({ response }) =>
+    response.writeHead(200, asEvents).end(`data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}\n\n`),
   "/answer-without-end": ({ id, response }) => {
     response.writeHead(200, asEvents)
     response.write(`data: ${answer(id)}\n\n`)

@@ -5,12 +5,13 @@ import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Answer } from "./scoped.ts"
 
 export interface Text {
   readonly text: string
   readonly bytes: number
-  /** Whether there was more than wanted. */
-  readonly cut: boolean
+  /** There was more than wanted. */
+  readonly cut?: boolean
 }
 
 export const isSuccess = ({ status }: HttpClientResponse): boolean => status >= 200 && status < 300
@@ -25,12 +26,18 @@ const lengthOf = ({ headers }: HttpClientResponse): number | undefined => {
   return length !== undefined && /^\d+$/.test(length) && headers["content-encoding"] === undefined ? Number(length) : undefined
 }
 
+/** All of a body that is here already, and not longer than `max`. */
+export const whole = (response: Answer, max: number): Text | undefined => {
+  const text = response.whole?.()
+  return text === undefined || text.bytes > max ? undefined : text
+}
+
 /** Reads at most `max` bytes as text. What is left unread is cancelled. */
 export const read = (response: HttpClientResponse, max: number): Effect.Effect<Text, HttpClientError.HttpClientError> => {
   const bytes = lengthOf(response)
   return bytes === undefined || bytes > max
     ? readPieces(response, max)
-    : Effect.map(response.text, (text) => ({ text, bytes, cut: false }))
+    : Effect.map(response.text, (text) => ({ text, bytes }))
 }
 
 const readPieces = Effect.fnUntraced(function*(

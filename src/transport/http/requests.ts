@@ -24,8 +24,6 @@ export interface Request {
   readonly headers: Readonly<Record<string, string>>
   /** JSON, already written. */
   readonly body?: Uint8Array | undefined
-  /** Called at the moment the request is handed to the client: from now on it may be delivered. */
-  readonly onStart?: (() => void) | undefined
 }
 
 type Failed = McpError.HttpStatus | Failure.NoAnswer
@@ -41,6 +39,14 @@ export interface Requests {
   /** For as long as what is done with it takes. The same, but the quickest. */
   readonly use: <A, E>(
     request: Request,
+    use: (response: HttpClientResponse) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | Failed>
+  /** Without a fiber, where the platform can and `use` was once called. What it is told goes to `follow`, or is read at once. */
+  readonly begin: ((request: Request, answered: (head: Scoped.Head) => void) => () => void) | undefined
+  /** As `use`, once there is an answer. */
+  readonly follow: <A, E>(
+    request: Request,
+    head: Effect.Effect<HttpClientResponse, HttpClientError>,
     use: (response: HttpClientResponse) => Effect.Effect<A, E>
   ) => Effect.Effect<A, E | Failed>
 }
@@ -65,8 +71,9 @@ export const make = Effect.fnUntraced(function*(
     // The platform's `fetch` would follow redirects on its own, with all headers.
     Context.add(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" })
   )
-  /** What is known of the shortest way: nothing yet, or that there is none. */
-  let start: Scoped.Start | "unknown" | undefined = options.decorate === undefined ? "unknown" : undefined
+  let begin: Requests["begin"]
+  /** Whether it is still to be found out if there is a shortest way. */
+  let unknown = options.decorate === undefined
 
   const written = ({ body, headers, verb }: Request, url: URL): Scoped.Request => ({
     method: verb,
@@ -83,7 +90,6 @@ export const make = Effect.fnUntraced(function*(
 
   const attempt = (request: Request, url: URL, left: number): Effect.Effect<HttpClientResponse, Failed, Scope.Scope> =>
     Effect.suspend(() => {
-      request.onStart?.()
       return Effect.matchEffect(Effect.provideContext(client.execute(Scoped.toHttp(written(request, url))), context), {
         onFailure: noAnswer(url),
         onSuccess: (response) =>
@@ -110,40 +116,45 @@ export const make = Effect.fnUntraced(function*(
 
   const open: Requests["open"] = (request) => attempt(request, request.url ?? endpoint.url, redirects)
 
-  const shortest = <A, E>(
-    start: Scoped.Start,
-    request: Request,
-    use: (response: HttpClientResponse) => Effect.Effect<A, E>
-  ): Effect.Effect<A, E | Failed> =>
-    Effect.suspend(() => {
-      const url = request.url ?? endpoint.url
-      let giveUp: (() => void) | undefined
-      const head = Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
-        request.onStart?.()
-        giveUp = start(written(request, url), resume)
-      })
-      const used = Effect.matchEffect(head, {
-        onFailure: noAnswer(url),
-        onSuccess: (response): Effect.Effect<A, E | Failed> =>
-          isRedirect(response.status)
-            ? Effect.scoped(Effect.flatMap(redirected(request, url, redirects, response), use))
-            : use(response)
-      })
-      return Effect.ensuring(used, Effect.sync(() => giveUp?.()))
-    })
-
-  const use: Requests["use"] = (request, use) => {
-    if (start === undefined) return Effect.scoped(Effect.flatMap(open(request), use))
-    if (start !== "unknown") return shortest(start, request, use)
+  const follow: Requests["follow"] = (request, head, use) => {
     const url = request.url ?? endpoint.url
-    return Effect.matchEffect(Scoped.start(plain, written(request, url)), {
+    return Effect.matchEffect(head, {
       onFailure: noAnswer(url),
-      onSuccess: (found) => {
-        start = found
-        return found === undefined ? Effect.scoped(Effect.flatMap(open(request), use)) : shortest(found, request, use)
-      }
+      onSuccess: (response) =>
+        isRedirect(response.status)
+          ? Effect.scoped(Effect.flatMap(redirected(request, url, redirects, response), use))
+          : use(response)
     })
   }
 
-  return { open, use }
+  const send: Requests["use"] = (request, use) => {
+    const known = begin
+    if (known !== undefined) {
+      return Effect.suspend(() => {
+        let giveUp: (() => void) | undefined
+        const head = Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
+          giveUp = known(request, resume)
+        })
+        return Effect.ensuring(follow(request, head, use), Effect.sync(() => giveUp?.()))
+      })
+    }
+    if (!unknown) return Effect.scoped(Effect.flatMap(open(request), use))
+    const url = request.url ?? endpoint.url
+    return Effect.matchEffect(Scoped.start(plain, written(request, url)), {
+      onFailure: noAnswer(url),
+      onSuccess: (start) => {
+        unknown = false
+        if (start !== undefined) begin = (request, answered) => start(written(request, request.url ?? endpoint.url), answered)
+        return send(request, use)
+      }
+    })
+  }
+  return {
+    open,
+    use: send,
+    follow,
+    get begin() {
+      return begin
+    }
+  }
 })

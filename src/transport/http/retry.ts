@@ -51,13 +51,14 @@ const asked = (reason: McpError.McpErrorReason, { agreed, method }: Situation): 
   }
 }
 
-/** Runs a request again as the policy allows. Each run closes what it opened. */
+/** Runs a request again as the policy allows; the first time it may be under way already. Each run closes what it opened. */
 export const run = <A, R>(
   { longest, schedule }: Policy,
   situation: () => Situation,
-  attempt: Effect.Effect<A, McpError.McpErrorReason, R>
+  attempt: Effect.Effect<A, McpError.McpErrorReason, R>,
+  first = attempt
 ): Effect.Effect<A, McpError.McpErrorReason, R> =>
-  Effect.catch(attempt, (reason) =>
+  Effect.catch(first, (reason) =>
     Effect.flatMap(Schedule.toStep(schedule), (step) => {
       const again = (reason: McpError.McpErrorReason): Effect.Effect<A, McpError.McpErrorReason, R> => {
         const wait = asked(reason, situation())

@@ -1,5 +1,6 @@
 /** Clients whose requests end with the scope they are made in, and what a platform has that is less than a client. */
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
@@ -25,15 +26,21 @@ export const toHttp = ({ body, headers, method, url }: Request): HttpClientReque
     body: body === undefined ? HttpBody.empty : HttpBody.uint8Array(body, headers["content-type"])
   })
 
+/** An answer, of which some platforms know whether it is complete. */
+export interface Answer extends HttpClientResponse {
+  /** The body, if all of it is here. */
+  readonly whole?: () => { readonly text: string; readonly bytes: number } | undefined
+}
+
+/** The beginning of an answer, or why there is none. */
+export type Head = Exit.Exit<Answer, HttpClientError>
+
 /**
- * Makes a request at once. `answered` is told the response, or why there is
- * none, unless the request is given up before: what is returned does that, and
- * breaks off an answer that is not read to its end.
+ * Makes a request at once. `answered` is called later, unless the request is
+ * given up before: what is returned does that, and breaks off an answer that
+ * is not read to its end.
  */
-export type Start = (
-  request: Request,
-  answered: (head: Effect.Effect<HttpClientResponse, HttpClientError>) => void
-) => () => void
+export type Start = (request: Request, answered: (head: Head) => void) => () => void
 
 /** An answer as long as the scope is open. */
 export const run = (start: Start, request: Request): Effect.Effect<HttpClientResponse, HttpClientError, Scope.Scope> =>

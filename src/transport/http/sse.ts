@@ -2,13 +2,14 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as McpError from "../../McpError.ts"
+import type * as Body from "./body.ts"
 import * as EventParser from "./eventParser.ts"
 import * as Failure from "./failure.ts"
+import type { Answer } from "./scoped.ts"
 
 export interface Event {
   /** `message` when the server named none. */
@@ -56,6 +57,13 @@ const taking = ({ maxMessageBytes, onEvent, onRetry }: Options) => {
   }
 }
 
+/** The events of a stream that is here already, from its beginning to its end. */
+export const take = ({ bytes, text }: Body.Text, options: Options): End | McpError.MessageTooLarge => {
+  const verdict = taking(options)(text, bytes)
+  if (verdict === "too large") return new McpError.MessageTooLarge({ limitBytes: options.maxMessageBytes })
+  return verdict === "more" ? "ended" : verdict
+}
+
 /**
  * Reads events until the stream ends or no more are wanted. An event that is
  * cut off by the end is dropped, as the format asks. Fails with `Unreachable`
@@ -63,7 +71,7 @@ const taking = ({ maxMessageBytes, onEvent, onRetry }: Options) => {
  * `idleTimeout`, and with `MessageTooLarge`.
  */
 export const read = Effect.fnUntraced(function*(
-  response: HttpClientResponse,
+  response: Answer,
   options: Options
 ): Effect.fn.Return<End, McpError.Unreachable | McpError.MessageTooLarge, Scope.Scope> {
   const { idleTimeout, maxMessageBytes, shown } = options
@@ -88,9 +96,9 @@ export const read = Effect.fnUntraced(function*(
   let came: EventParser.Verdict | "ended" = "more"
   while (came === "more") came = yield* next
   if (came === "too large") return yield* Effect.fail(new McpError.MessageTooLarge({ limitBytes: maxMessageBytes }))
-  if (came === "enough") {
+  // Mostly the end has come with the answer.
+  if (came === "enough" && response.whole?.() === undefined) {
     const rest = yield* Effect.forkScoped(Effect.exit(Effect.forever(pull)), { startImmediately: true })
-    // Mostly its end has come with the answer.
     if (rest.pollUnsafe() === undefined) yield* Effect.timeoutOption(Fiber.await(rest), grace)
   }
   return came

@@ -97,6 +97,17 @@ describe("streams that break", () => {
       assert.isTrue(reason.delivered)
     }))
 
+  it.live("a stream that ended before the answer fails, after what it said, which is told once", () =>
+    Effect.gen(function*() {
+      const { failure, message, pending } = yield* ask("/no-answer")
+      assert.strictEqual((yield* message).method, "notifications/message")
+      const reason = yield* failure
+      assert(reason._tag === "Unreachable")
+      assert.isTrue(reason.delivered)
+      assert.include(reason.message, "ended before the answer")
+      assert.strictEqual(yield* pending, 0)
+    }).pipe(Effect.scoped, Effect.provide(undici)))
+
   it.live("a body cut off by the end may have been handled", () =>
     Effect.gen(function*() {
       const reason = yield* failureOf("/cut-json")
