@@ -97,4 +97,35 @@ describe("a request of a transport", () => {
     assert.strictEqual((yield* response.arrayBuffer).byteLength, 13)
     assert.deepStrictEqual(Object.keys(response.cookies.cookies), ["a", "b"])
   }))
+
+  live("holds the server back while nobody reads", Effect.gen(function*() {
+    const chunk = Buffer.alloc(64 * 1024)
+    const size = 512 * chunk.length
+    const stalled = yield* Deferred.make<number>()
+    const response = yield* ask((_, response) => {
+      let left = 512
+      const write = () => {
+        let room = true
+        while (left > 0 && room) {
+          left -= 1
+          room = response.write(chunk)
+        }
+        if (left === 0) response.end()
+      }
+      // What the system holds for both ends fills up first. Nothing drained for that long is a stand-still.
+      let quiet: NodeJS.Timeout | undefined
+      const settle = () => {
+        clearTimeout(quiet)
+        quiet = setTimeout(() => Deferred.doneUnsafe(stalled, Effect.succeed((512 - left) * chunk.length)), 300)
+      }
+      response.on("drain", () => {
+        settle()
+        write()
+      })
+      settle()
+      write()
+    })
+    assert.isBelow(yield* Deferred.await(stalled), size)
+    assert.strictEqual(yield* read(response), size)
+  }))
 })
