@@ -69,10 +69,6 @@ interface Exchange {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
 }
 
-/** Bodies of accepted notifications are not looked at, only read away so that the connection can be used again. */
-const drainBytes = 64 * 1024
-const drainTime: Duration.Input = "1 second"
-
 /** For messages without an answer: the server has only to accept them. */
 const acceptTime: Duration.Input = "30 seconds"
 
@@ -363,14 +359,16 @@ const start = Effect.fnUntraced(function*(
   const tell = (message: JsonRpc.Notification | JsonRpc.Success | JsonRpc.Failure, body: Uint8Array, after: Effect.Effect<void>) => {
     unaccepted.rise(1)
     const what = "method" in message ? message.method : "a reply"
-    const once = Effect.gen(function*() {
+    const once = Effect.suspend(() => {
       const used = session
-      const response = yield* requests.open({ verb: "POST", headers: postHeaders(message, used, undefined), body })
-      if (Body.isSuccess(response)) return yield* Effect.asVoid(Effect.timeoutOption(Effect.exit(Body.read(response, drainBytes)), drainTime))
-      const { reason } = yield* Failure.fromResponse(response, { verb: "POST", shown })
-      if (used !== undefined && saysExpired(reason)) used.expired = true
-      return yield* Effect.fail(reason)
-    }).pipe(Effect.scoped)
+      return requests.use({ verb: "POST", headers: postHeaders(message, used, undefined), body }, (response) => {
+        if (Body.isSuccess(response)) return Body.drain(response)
+        return Effect.flatMap(Failure.fromResponse(response, { verb: "POST", shown }), ({ reason }) => {
+          if (used !== undefined && saysExpired(reason)) used.expired = true
+          return Effect.fail(reason)
+        })
+      })
+    })
     run(
       Retry.run(policy, () => ({ method: what, agreed: agreement !== undefined }), once).pipe(
         Effect.timeoutOrElse({
@@ -391,9 +389,9 @@ const start = Effect.fnUntraced(function*(
   const listenIfReady = () => {
     if (!open || agreement?.stateless !== false || initialized === undefined || !Deferred.isDoneUnsafe(initialized)) return
     const listening = session
-    const reach = (last: string | undefined) =>
-      Effect.ensuring(requests.open(get(listening, last)), Deferred.succeed(listens, void 0))
-    listener ??= run(ServerStream.listen({ open: reach, read: (response, position) => Sse.read(response, events(position)), shown, warn }))
+    const ask: ServerStream.Options["ask"] = (last, use) => requests.use(get(listening, last), use)
+    const read: ServerStream.Options["read"] = (response, position) => Sse.read(response, events(position))
+    listener ??= run(ServerStream.listen({ ask, answered: listens, read, shown, warn }))
   }
 
   // ---------------------------------------------------------------------------

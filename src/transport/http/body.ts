@@ -40,6 +40,16 @@ export const read = (response: HttpClientResponse, max: number): Effect.Effect<T
     : Effect.map(response.text, (text) => ({ text, bytes }))
 }
 
+/** Bodies of accepted messages are not looked at, only read away so that the connection can be used again. */
+const drainBytes = 64 * 1024
+const drainTime = "1 second"
+
+/** Reads a body away, as far as that does not take long. */
+export const drain = (response: Answer): Effect.Effect<void> =>
+  whole(response, drainBytes) === undefined
+    ? Effect.asVoid(Effect.timeoutOption(Effect.exit(read(response, drainBytes)), drainTime))
+    : Effect.void
+
 const readPieces = Effect.fnUntraced(function*(
   response: HttpClientResponse,
   max: number

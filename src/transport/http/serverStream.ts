@@ -1,4 +1,5 @@
 /** The stream on which a server with a session speaks on its own account (L-26), and what coming back to a stream takes. */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import type * as Scope from "effect/Scope"
@@ -23,9 +24,13 @@ export const start = (): Position => ({ id: undefined, retry: undefined, attempt
 export const backoff = (attempts: number): number => Math.min(1_000 * 1.5 ** attempts, 30_000)
 
 export interface Options {
-  readonly open: (
-    lastEventId: string | undefined
-  ) => Effect.Effect<HttpClientResponse, McpError.HttpStatus | NoAnswer, Scope.Scope>
+  /** Asks for it, and holds the answer as long as it is used. */
+  readonly ask: <A, E>(
+    lastEventId: string | undefined,
+    use: (response: HttpClientResponse) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | McpError.HttpStatus | NoAnswer>
+  /** Done when the server answered for the first time, or cannot. */
+  readonly answered: Deferred.Deferred<void>
   readonly read: (
     response: HttpClientResponse,
     position: Position
@@ -36,19 +41,18 @@ export interface Options {
 
 /** One opening of it; whether to come back when it ended. */
 const listenOnce = (options: Options, position: Position): Effect.Effect<boolean> =>
-  Effect.gen(function*() {
-    const response = yield* options.open(position.id)
+  options.ask(position.id, (response) => {
     const { status } = response
+    Deferred.doneUnsafe(options.answered, Effect.void)
     if (status === 401 || status === 403) {
       options.warn(`the server does not let us listen: GET ${options.shown} was answered with status ${status}`)
-      return false
+      return Effect.succeed(false)
     }
-    if (status === 408 || status === 429 || (status >= 500 && status !== 501)) return true
-    if (status !== 200 || Body.mediaType(response) !== "text/event-stream") return false
-    yield* options.read(response, position)
-    return true
+    if (status === 408 || status === 429 || (status >= 500 && status !== 501)) return Effect.succeed(true)
+    if (status !== 200 || Body.mediaType(response) !== "text/event-stream") return Effect.succeed(false)
+    return Effect.as(Effect.scoped(options.read(response, position)), true)
   }).pipe(
-    Effect.scoped,
+    Effect.ensuring(Deferred.succeed(options.answered, void 0)),
     Effect.catch((reason) => {
       if (reason._tag === "Unreachable") return Effect.succeed(true)
       options.warn(`the server's own stream: ${reason.message}`)
