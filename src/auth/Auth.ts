@@ -18,6 +18,7 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as McpError from "../McpError.ts"
+import * as Scoped from "../transport/http/scoped.ts"
 import * as Arrival from "./arrival.ts"
 import { Attended } from "./Attended.ts"
 import * as Authorize from "./Authorize.ts"
@@ -61,6 +62,8 @@ const readTime = "10 seconds"
 /** How long a token that was refused when it was new is not asked for again, in milliseconds: nobody is to log in without end. */
 const reluctance = 60_000
 
+const bearer = ({ accessToken }: Credential.Credential): string => `Bearer ${Redacted.value(accessToken)}`
+
 const isInsufficient = (status: number, { error }: Challenge.Wanted): boolean =>
   (status === 403 || status === 401) && error === "insufficient_scope"
 
@@ -84,6 +87,7 @@ export const make = Effect.fnUntraced(function*(
   const store = yield* TokenStore.TokenStore
   const { asking, flight, renewal } = yield* Sharing.join(store, source.server, options)
   const context = yield* Effect.context<never>()
+  const clock = yield* Clock.Clock
   const closed = yield* Deferred.make<never>()
   yield* Effect.addFinalizer(() => Deferred.interrupt(closed))
   const nonces = source.nonces
@@ -162,15 +166,14 @@ export const make = Effect.fnUntraced(function*(
     credential: Credential.Credential | undefined
   ) {
     if (credential === undefined) return request
-    const token = Redacted.value(credential.accessToken)
-    if (credential.dpopKey === undefined) return HttpClientRequest.setHeader(request, "authorization", `Bearer ${token}`)
+    if (credential.dpopKey === undefined) return HttpClientRequest.setHeader(request, "authorization", bearer(credential))
     const proof = yield* Dpop.proof(credential.dpopKey, {
       method: request.method,
       url: request.url,
       nonce: nonces.get(request.url),
       token: credential.accessToken
     })
-    return HttpClientRequest.setHeaders(request, { authorization: `DPoP ${token}`, dpop: proof })
+    return HttpClientRequest.setHeaders(request, { authorization: `DPoP ${Redacted.value(credential.accessToken)}`, dpop: proof })
   })
 
   /** Sends a request until it is answered with something else than the wish for another token. */
@@ -257,16 +260,40 @@ export const make = Effect.fnUntraced(function*(
     })
   }
 
-  return {
-    lastAsked: asking.lastAsked,
-    decorate: (client) =>
-      HttpClient.makeWith(
-        Effect.flatMap((request) =>
-          ResourceMetadata.covers(source.server, request.url)
-            ? handle(request, (request) => client.postprocess(Effect.succeed(request)))
-            : client.postprocess(Effect.succeed(request))
-        ),
-        client.preprocess
-      )
+  const decorate: Decorate = (client) =>
+    HttpClient.makeWith(
+      Effect.flatMap((request) =>
+        ResourceMetadata.covers(source.server, request.url)
+          ? handle(request, (request) => client.postprocess(Effect.succeed(request)))
+          : client.postprocess(Effect.succeed(request))
+      ),
+      client.preprocess
+    )
+
+  /** The URLs of transports are few, and always the same. */
+  const covered = new WeakMap<URL, boolean>()
+  const covers = (url: URL): boolean => {
+    const known = covered.get(url) ?? ResourceMetadata.covers(source.server, url.href)
+    covered.set(url, known)
+    return known
   }
+
+  /** Most requests need nothing but the token that is there. The server is asked for another one by `handle` alone. */
+  const shortcut: Scoped.Shortcut = (url) => {
+    if (!covers(url)) return Scoped.nothing
+    const credential = current
+    const takesTime = !loaded || credential?.dpopKey !== undefined ||
+      (credential !== undefined && Credential.isExpiring(credential, clock.currentTimeMillisUnsafe()))
+    return takesTime ? undefined : {
+      headers: credential === undefined ? {} : { authorization: bearer(credential) },
+      refuses: ({ headers, status }) => {
+        if (status === 401) return true
+        if (status === 403) return isInsufficient(status, Challenge.wanted(headers["www-authenticate"]))
+        if (credential === unwelcome?.credential) unwelcome = undefined
+        return false
+      }
+    }
+  }
+
+  return { lastAsked: asking.lastAsked, decorate: Scoped.registerShortcut(decorate, shortcut) }
 })

@@ -305,7 +305,6 @@ const start = Effect.fnUntraced(function*(
     if (!open) return
     const wait = barrier()
     if (wait !== undefined) return work(exchange, Effect.andThen(wait, attempt(exchange)))
-    if (requests.begin === undefined) return work(exchange, attempt(exchange))
     const request = post(exchange)
     // Most answers are there all at once and need no fiber.
     exchange.giveUp = requests.begin(request, (head) => {
@@ -313,13 +312,14 @@ const start = Effect.fnUntraced(function*(
       exchange.giveUp = undefined
       let rest: Effect.Effect<void, McpError.McpErrorReason> | undefined
       try {
-        rest = receiveNow(exchange, request, head)
+        rest = head === undefined ? attempt(exchange) : receiveNow(exchange, request, head)
       } catch (defect) {
         rest = Effect.die(defect)
       }
       if (rest === undefined) return inFlight.leave(exchange)
       work(exchange, Effect.ensuring(rest, Effect.sync(() => giveUp?.())))
     })
+    if (exchange.giveUp === undefined) work(exchange, attempt(exchange))
   }
 
   /** Ends whatever is done for it. */

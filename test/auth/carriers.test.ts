@@ -1,17 +1,23 @@
-/** The token on what is no plain request: upgrades to WebSockets, and the streams of HTTP+SSE; real sockets on both sides. */
+/** The token on upgrades to WebSockets, on the streams of HTTP+SSE, and on requests of Streamable HTTP over the platform's shortest way; real sockets on both sides. */
 import { assert, describe, it } from "@effect/vitest"
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { Socket } from "node:net"
+import * as Auth from "../../src/auth/Auth.ts"
 import { Authorize } from "../../src/auth/Authorize.ts"
 import * as TokenStore from "../../src/auth/TokenStore.ts"
 import * as McpClient from "../../src/McpClient.ts"
 import * as McpConfig from "../../src/McpConfig.ts"
 import * as McpServers from "../../src/McpServers.ts"
 import * as NodeMcp from "../../src/node.ts"
+import { Transport } from "../../src/Transport.ts"
+import * as StreamableHttpTransport from "../../src/transport/StreamableHttpTransport.ts"
+import * as Http from "../servers/http.ts"
+import { serve } from "../support/loopback.ts"
 import * as Protected from "../support/protectedServer.ts"
 import { serveRaw } from "../support/wsServer.ts"
 
@@ -101,6 +107,48 @@ describe("a WebSocket", () => {
       ))
       assert.strictEqual(refused.reason._tag, "Unauthorized")
       assert.isAtMost(peer.requests.length, 4)
+    })))
+})
+
+describe("Streamable HTTP", () => {
+  const posts = ({ requests }: Protected.Protected) => requests.filter((request) => request === "POST /mcp").length
+
+  it.live("calls with the token that is kept, and each call once when that is refused on the way", () =>
+    run(Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const client = yield* Effect.provide(connect({ url: `${peer.origin}/mcp` }), agreeing)
+      assert.strictEqual(yield* hello(client), "hello")
+      peer.expire()
+      const before = posts(peer)
+      const answers = yield* Effect.all(Array.from({ length: 20 }, () => hello(client)), { concurrency: "unbounded" })
+      assert.deepStrictEqual(answers, Array.from({ length: 20 }, () => "hello"))
+      assert.strictEqual(posts(peer) - before, 20)
+      assert.deepStrictEqual(peer.grants, ["authorization_code", "refresh_token"])
+    })))
+
+  it.live("sends a token only to the server that it is for", () =>
+    run(Effect.gen(function*() {
+      const trusted = yield* Protected.start()
+      const seen: Array<string | undefined> = []
+      const http = Http.stateless(() => {
+        const server = new McpServer({ name: "other", version: "1" })
+        server.registerTool("hello", {}, () => ({ content: [{ type: "text", text: "from another" }] }))
+        return server
+      })
+      const other = yield* serve((request, response) => {
+        seen.push(request.headers.authorization)
+        http(request, response)
+      })
+      const { decorate } = yield* Effect.provide(Auth.make({ url: `${trusted.origin}/mcp` }), agreeing)
+      const open = (origin: string) =>
+        McpClient.make().pipe(
+          Effect.provideServiceEffect(Transport, StreamableHttpTransport.make({ url: `${origin}/mcp`, decorate }))
+        )
+      assert.strictEqual(yield* hello(yield* open(trusted.origin)), "hello")
+      const elsewhere = yield* open(other.origin)
+      for (let call = 0; call < 3; call++) assert.strictEqual(yield* hello(elsewhere), "from another")
+      assert.isAbove(seen.length, 3)
+      assert.deepStrictEqual(seen.filter((header) => header !== undefined), [])
     })))
 })
 

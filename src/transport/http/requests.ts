@@ -4,6 +4,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
@@ -41,8 +42,11 @@ export interface Requests {
     request: Request,
     use: (response: HttpClientResponse) => Effect.Effect<A, E>
   ) => Effect.Effect<A, E | Failed>
-  /** Without a fiber, where the platform can and `use` was once called. What it is told goes to `follow`, or is read at once. */
-  readonly begin: ((request: Request, answered: (head: Scoped.Head) => void) => () => void) | undefined
+  /**
+   * Without a fiber; `undefined` where the platform cannot, `use` was never called, or something has to be waited for
+   * first. What is told goes to `follow`, or is read at once; without a head, the request is to be made with `use`.
+   */
+  readonly begin: (request: Request, answered: (head: Scoped.Head | undefined) => void) => (() => void) | undefined
   /** As `use`, once there is an answer. */
   readonly follow: <A, E>(
     request: Request,
@@ -71,16 +75,18 @@ export const make = Effect.fnUntraced(function*(
     // The platform's `fetch` would follow redirects on its own, with all headers.
     Context.add(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" })
   )
-  let begin: Requests["begin"]
+  const shortcut = Scoped.shortcut(options.decorate)
+  let start: Scoped.Start | undefined
   /** Whether it is still to be found out if there is a shortest way. */
-  let unknown = options.decorate === undefined
+  let unknown = shortcut !== undefined
 
-  const written = ({ body, headers, verb }: Request, url: URL): Scoped.Request => ({
+  const written = ({ body, headers, verb }: Request, url: URL, added?: Scoped.Addition["headers"]): Scoped.Request => ({
     method: verb,
     url,
     headers: {
       ...(url.origin === origin ? endpoint.headers : undefined),
       ...headers,
+      ...added,
       ...(body === undefined ? undefined : { "content-type": "application/json" })
     },
     body
@@ -128,33 +134,39 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const send: Requests["use"] = (request, use) => {
-    const known = begin
-    if (known !== undefined) {
-      return Effect.suspend(() => {
-        let giveUp: (() => void) | undefined
-        const head = Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
-          giveUp = known(request, resume)
-        })
-        return Effect.ensuring(follow(request, head, use), Effect.sync(() => giveUp?.()))
+    const url = request.url ?? endpoint.url
+    if (unknown) {
+      return Effect.matchEffect(Scoped.start(plain, written(request, url)), {
+        onFailure: noAnswer(url),
+        onSuccess: (found) => {
+          unknown = false
+          start = found
+          return send(request, use)
+        }
       })
     }
-    if (!unknown) return Effect.scoped(Effect.flatMap(open(request), use))
-    const url = request.url ?? endpoint.url
-    return Effect.matchEffect(Scoped.start(plain, written(request, url)), {
-      onFailure: noAnswer(url),
-      onSuccess: (start) => {
-        unknown = false
-        if (start !== undefined) begin = (request, answered) => start(written(request, request.url ?? endpoint.url), answered)
-        return send(request, use)
-      }
+    const known = options.decorate === undefined ? start : undefined
+    if (known === undefined) return Effect.scoped(Effect.flatMap(open(request), use))
+    return Effect.suspend(() => {
+      let giveUp: (() => void) | undefined
+      const head = Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
+        giveUp = known(written(request, url), resume)
+      })
+      return Effect.ensuring(follow(request, head, use), Effect.sync(() => giveUp?.()))
     })
   }
-  return {
-    open,
-    use: send,
-    follow,
-    get begin() {
-      return begin
-    }
+
+  const begin: Requests["begin"] = (request, answered) => {
+    const url = request.url ?? endpoint.url
+    const addition = start === undefined ? undefined : shortcut?.(url)
+    if (start === undefined || addition === undefined) return undefined
+    const giveUp = start(written(request, url, addition.headers), (head) => {
+      if (Exit.isFailure(head) || !addition.refuses(head.value)) return answered(head)
+      giveUp()
+      answered(undefined)
+    })
+    return giveUp
   }
+
+  return { open, use: send, follow, begin }
 })

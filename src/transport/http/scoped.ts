@@ -65,6 +65,34 @@ export interface Registered {
   readonly start: (request: Request) => Effect.Effect<Start | undefined, HttpClientError>
 }
 
+/** What a decorated client would do with one request. */
+export interface Addition {
+  readonly headers: Readonly<Record<string, string>>
+  /** Whether the client would not take this answer: the request is then made again, through it. */
+  readonly refuses: (answer: Answer) => boolean
+}
+
+/** `undefined` while the client would have to wait for something first. */
+export type Shortcut = (url: URL) => Addition | undefined
+
+export type Decorate = (client: Scoped) => Scoped
+
+export const nothing: Addition = { headers: {}, refuses: () => false }
+
+const none: Shortcut = () => nothing
+
+const shortcuts = new WeakMap<Decorate, Shortcut>()
+
+/** Tells what decorating a client comes down to where nothing has to be waited for. */
+export const registerShortcut = <D extends Decorate>(decorate: D, shortcut: Shortcut): D => {
+  shortcuts.set(decorate, shortcut)
+  return decorate
+}
+
+/** `undefined` where each request has to go through the client that is decorated. */
+export const shortcut = (decorate: Decorate | undefined): Shortcut | undefined =>
+  decorate === undefined ? none : shortcuts.get(decorate)
+
 const known = new WeakMap<HttpClient.HttpClient, Registered>()
 
 /** Tells what a platform has for transports. */
