@@ -36,7 +36,10 @@ const ofMethod = (attributes: Attributes) => ({
     attributes
   }),
   calls: Metric.counter("mcp.client.calls", { description: "Calls that ended", incremental: true, attributes }),
-  failures: Metric.counter("mcp.client.failures", { description: "Calls that failed", incremental: true, attributes })
+  failures: Metric.counter("mcp.client.failures", { description: "Calls that failed", incremental: true, attributes }),
+  /** Not yet published. */
+  ended: 0,
+  failed: 0
 })
 
 /** What a call is aimed at: the attribute that names it, and its value. */
@@ -102,9 +105,19 @@ export const make = (options: {
     }
   })
   let counted: Traffic = { sentBytes: 0, receivedBytes: 0, strayReplies: 0 }
+  /** Whose metrics get what was counted in this turn. */
+  let turn: Context.Context<never> | undefined
   let scheduled = false
 
-  const countTraffic = (context: Context.Context<never>) => {
+  const publish = () => {
+    if (turn === undefined) return
+    const context = turn
+    turn = undefined
+    for (const method of perMethod.values()) {
+      if (method.ended > 0) method.calls.updateUnsafe(method.ended, context)
+      if (method.failed > 0) method.failures.updateUnsafe(method.failed, context)
+      method.ended = method.failed = 0
+    }
     const traffic = trafficUnsafe()
     metrics.sent.updateUnsafe(traffic.sentBytes - counted.sentBytes, context)
     metrics.received.updateUnsafe(traffic.receivedBytes - counted.receivedBytes, context)
@@ -115,20 +128,25 @@ export const make = (options: {
     counted = traffic
   }
 
+  const publishAtEndOfTurn = () => {
+    scheduled = false
+    publish()
+  }
+
   /** Counting happens on the way out of every call, so it is plain code, not effects. */
   const count = (method: string, seconds: number, failed: boolean, context: Context.Context<never>) => {
-    const { calls, duration, failures } = metricsOf(method)
-    duration.updateUnsafe(seconds, context)
-    calls.updateUnsafe(1, context)
-    if (failed) failures.updateUnsafe(1, context)
-    // Traffic is the connection's, not the call's: while others are on their way, once a turn is often enough.
-    if (inFlightUnsafe() === 0) return countTraffic(context)
+    // Another caller may have another registry.
+    if (turn !== context) publish()
+    turn = context
+    const known = metricsOf(method)
+    known.duration.updateUnsafe(seconds, context)
+    known.ended += 1
+    if (failed) known.failed += 1
+    // While others are on their way, once a turn is often enough.
+    if (inFlightUnsafe() === 0) return publish()
     if (scheduled) return
     scheduled = true
-    queueMicrotask(() => {
-      scheduled = false
-      countTraffic(context)
-    })
+    queueMicrotask(publishAtEndOfTurn)
   }
 
   const measure = <A, E extends McpError.McpError, R>(
