@@ -19,6 +19,7 @@ import type * as Scope from "effect/Scope"
 import * as Diagnostic from "./Diagnostic.ts"
 import * as Deadlines from "./internal/deadlines.ts"
 import { InFlight } from "./internal/inFlight.ts"
+import * as PlainText from "./internal/plainText.ts"
 import * as McpError from "./McpError.ts"
 import * as JsonRpc from "./protocol/JsonRpc.ts"
 import type { Agreement, Link, SendOptions, Transport } from "./Transport.ts"
@@ -133,7 +134,7 @@ const maxServerRequests = 64
 const defaultTimeout: Duration.Input = "60 seconds"
 const defaultMaxTotal: Duration.Input = "10 minutes"
 
-const excerpt = (value: unknown): string => (JSON.stringify(value) ?? "undefined").slice(0, 200)
+const excerpt = (value: unknown): string => PlainText.excerptOfJson(value, 200)
 
 const isProgress = (params: JsonRpc.JsonObject | undefined): params is JsonRpc.JsonObject & Progress =>
   params !== undefined && typeof params.progress === "number" &&

@@ -116,7 +116,7 @@ describe("a server that does not answer", () => {
 
 describe("a server that writes as it should not", () => {
   for (
-    const faults of [["noise"], ["blank"], ["crlf"], ["bom"], ["split"], ["duplicate"], ["stderr=1048576"], ["endless-stderr"], ["flood=2000"]]
+    const faults of [["noise"], ["deep"], ["blank"], ["crlf"], ["bom"], ["split"], ["duplicate"], ["stderr=1048576"], ["endless-stderr"], ["flood=2000"]]
   ) {
     live(`(${faults.join(", ")}) is understood all the same`, () =>
       Effect.gen(function*() {

@@ -11,6 +11,15 @@ export const plain = (text: string): string => text.replace(control, "")
 export const excerpt = (text: string, max: number): string =>
   plain(text.slice(0, max)).split("").join("")
 
+/** The beginning of a value from outside as JSON, whatever it is: one that is nested deeply enough can be read but not written. */
+export const excerptOfJson = (value: unknown, max: number): string => {
+  try {
+    return excerpt(JSON.stringify(value) ?? "undefined", max)
+  } catch {
+    return "a value that is nested too deeply"
+  }
+}
+
 /** Keeps the end of a text that never ends. */
 export interface Tail {
   readonly append: (line: string) => void

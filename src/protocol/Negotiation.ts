@@ -12,6 +12,7 @@
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
+import { excerptOfJson } from "../internal/plainText.ts"
 import { type HttpStatus, type McpErrorReason, NegotiationFailed } from "../McpError.ts"
 import { ErrorCode, type ErrorObject, isJsonObject, type JsonObject } from "./JsonRpc.ts"
 import { decodeDiscoverResult, decodeInitializeResult, type Server, serverOf } from "./McpSchema.ts"
@@ -415,7 +416,7 @@ const outcome = (evidence: Evidence): string => {
     case "Answered": {
       const { protocolVersion, supportedVersions } = isJsonObject(evidence.result) ? evidence.result : {}
       const named = supportedVersions ?? protocolVersion
-      return named === undefined ? "an answer that names no revision" : `answered ${excerpt(JSON.stringify(named))}`
+      return named === undefined ? "an answer that names no revision" : `answered ${excerpt(excerptOfJson(named, 200))}`
     }
     case "Rejected":
       return `error ${evidence.error.code}: ${excerpt(evidence.error.message)}`

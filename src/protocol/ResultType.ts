@@ -1,4 +1,5 @@
 /** Whether a result is the answer, or a question to be answered first (R-01 … R-05). */
+import { excerptOfJson } from "../internal/plainText.ts"
 import { isJsonObject, type JsonObject } from "./JsonRpc.ts"
 import type { Era } from "./Revision.ts"
 
@@ -63,7 +64,7 @@ export const interpret = (method: string, result: unknown, era: Era): Interpreta
   const { resultType } = result
   if (era === "legacy" || resultType === undefined || resultType === "complete") return { _tag: "Complete", result }
   if (resultType !== "input_required") {
-    return invalid(`unknown resultType ${JSON.stringify(resultType).slice(0, 60)}`)
+    return invalid(`unknown resultType ${excerptOfJson(resultType, 60)}`)
   }
   return asksBack.has(method) ? inputRequired(result) : invalid(`input_required is not allowed for ${method}`)
 }

@@ -23,6 +23,13 @@ describe("plainText", () => {
     assert.strictEqual(PlainText.excerpt("\u001b[31mred", 100), "red")
   })
 
+  it("an excerpt is made of any value there can be", () => {
+    assert.strictEqual(PlainText.excerptOfJson({ a: ["\u009b31mred"] }, 8), "{\"a\":[\"")
+    assert.strictEqual(PlainText.excerptOfJson(undefined, 100), "undefined")
+    const deep: unknown = JSON.parse(`${"[".repeat(100_000)}${"]".repeat(100_000)}`)
+    assert.include(PlainText.excerptOfJson(deep, 100), "nested too deeply")
+  })
+
   it("a tail keeps the end of what was appended", () => {
     fc.assert(fc.property(fc.array(fc.stringMatching(/^[a-z]*$/)), fc.integer({ min: 1, max: 40 }), (lines, max) => {
       const tail = PlainText.makeTail(max)

@@ -11,6 +11,7 @@
  *             revision=R                the revision the handshake agrees on, whatever was asked
  *             answer=METHOD:JSON        answers METHOD with {"result": …} or {"error": …} from JSON
  *   framing   noise                     text, ANSI colours and JSON-looking log lines around every message
+ *             deep                      around every message, JSON that is nested too deeply to be written again
  *             blank, crlf, bom          blank lines, CRLF line ends, a byte order mark at the beginning
  *             split                     every byte in a write of its own, so that characters are cut
  *             endless-line              a line on stdout that never ends
@@ -73,7 +74,7 @@ interface Message {
 type Reply = { readonly result: unknown } | { readonly error: { readonly code: number; readonly message: string } }
 
 const names = [
-  "modern", "revision", "answer", "noise", "blank", "crlf", "bom", "split", "batch", "endless-line", "string-id",
+  "modern", "revision", "answer", "noise", "deep", "blank", "crlf", "bom", "split", "batch", "endless-line", "string-id",
   "wrong-id", "duplicate", "null-error", "no-id-error", "stderr", "endless-stderr", "say", "tell", "exit", "exit-on",
   "die-on", "last-words", "hang-on", "ignore-eof", "ignore-sigterm", "close-stdout", "close-stdin", "deaf", "child",
   "child-holds-stdout", "child-leaves", "flood", "mark"
@@ -127,9 +128,13 @@ const write = (text: string) => {
 const lineEnd = has("crlf") ? "\r\n" : "\n"
 let atStart = true
 
+const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`
+
 const writeLine = (value: unknown) => {
   const around = has("noise")
     ? ["Listening on stdio", "\u001b[32minfo\u001b[0m ready", "{\"level\":30,\"msg\":\"pino", ""]
+    : has("deep")
+    ? ["", deep, `{"jsonrpc":"2.0","error":{"code":1,"message":"","data":${deep}}}`, `{"jsonrpc":"2.0","id":7e9,"result":${deep}}`, ""]
     : has("blank")
     ? ["", "   ", ""]
     : [""]
