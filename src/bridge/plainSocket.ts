@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
-import * as LineSplitter from "../internal/lineSplitter.ts"
+import { LineSplitter } from "../internal/lineSplitter.ts"
 import type { Binding } from "../Transport.ts"
 import * as Conversation from "./conversation.ts"
 
@@ -26,7 +26,7 @@ const converse = Effect.fnUntraced(function*(socket: Socket.Socket, binding: Bin
     receive: Effect.fnUntraced(function*(onText) {
       /** Ended by one that is too long: what follows it is not a line. */
       let lines: Array<string | undefined> = []
-      const splitter = LineSplitter.make({
+      const splitter = new LineSplitter({
         maxBytes: options.maxMessageBytes,
         onLine: (line) => {
           if (line.trim() !== "") lines.push(line)

@@ -1,6 +1,6 @@
 /** Bytes to JSON values, one a line; what is not JSON is skipped and reported. */
 import * as Diagnostic from "../Diagnostic.ts"
-import * as LineSplitter from "./lineSplitter.ts"
+import { LineSplitter } from "./lineSplitter.ts"
 import { parseJson } from "./parseJson.ts"
 import * as PlainText from "./plainText.ts"
 
@@ -19,8 +19,8 @@ export interface Options {
   readonly line: string
 }
 
-export const make = ({ line: what, maxBytes, onDiagnostic, onMessage, onTooLong }: Options): LineSplitter.LineSplitter =>
-  LineSplitter.make({
+export const make = ({ line: what, maxBytes, onDiagnostic, onMessage, onTooLong }: Options): LineSplitter =>
+  new LineSplitter({
     maxBytes,
     onTooLong,
     onLine: (line, bytes) => {

@@ -4,55 +4,57 @@
  */
 import * as Effect from "effect/Effect"
 
-export interface WaterMark {
-  readonly rise: (amount: number) => void
-  readonly fall: (amount: number) => void
-  /** Lets everyone pass from now on: there is nothing left to wait for. */
-  readonly release: () => void
-  /** `undefined` while there is room. */
-  readonly wait: () => Effect.Effect<void> | undefined
-}
+export class WaterMark {
+  private readonly mark: number
+  /** Made when somebody waits. */
+  private waiters: Set<() => void> | undefined
+  private level = 0
+  private full = false
+  private released = false
+  private draining = false
 
-export const make = (mark: number): WaterMark => {
-  const waiters = new Set<() => void>()
-  let level = 0
-  let full = false
-  let released = false
-  let draining = false
-
-  // One after the other: whoever is let pass writes at once, and may fill it up for those behind.
-  const drain = () => {
-    full = false
-    if (draining) return
-    draining = true
-    for (const waiter of waiters) {
-      if (full) break
-      waiters.delete(waiter)
-      waiter()
-    }
-    draining = false
+  constructor(mark: number) {
+    this.mark = mark
   }
 
-  const wait = Effect.callback<void>((resume) => {
-    if (!full) return resume(Effect.void)
-    const waiter = () => resume(Effect.void)
-    waiters.add(waiter)
-    return Effect.sync(() => waiters.delete(waiter))
-  })
+  rise(amount: number): void {
+    this.level += amount
+    if (this.level > this.mark && !this.released) this.full = true
+  }
 
-  return {
-    rise(amount) {
-      level += amount
-      if (level > mark && !released) full = true
-    },
-    fall(amount) {
-      level -= amount
-      if (full && level <= mark / 2) drain()
-    },
-    release() {
-      released = true
-      drain()
-    },
-    wait: () => full ? wait : undefined
+  fall(amount: number): void {
+    this.level -= amount
+    if (this.full && this.level <= this.mark / 2) this.drain()
+  }
+
+  /** Lets everyone pass from now on: there is nothing left to wait for. */
+  release(): void {
+    this.released = true
+    this.drain()
+  }
+
+  /** `undefined` while there is room. */
+  wait(): Effect.Effect<void> | undefined {
+    if (!this.full) return undefined
+    return Effect.callback<void>((resume) => {
+      if (!this.full) return resume(Effect.void)
+      const waiters = this.waiters ??= new Set()
+      const waiter = () => resume(Effect.void)
+      waiters.add(waiter)
+      return Effect.sync(() => waiters.delete(waiter))
+    })
+  }
+
+  // One after the other: whoever is let pass writes at once, and may fill it up for those behind.
+  private drain(): void {
+    this.full = false
+    if (this.draining || this.waiters === undefined) return
+    this.draining = true
+    for (const waiter of this.waiters) {
+      if (this.full) break
+      this.waiters.delete(waiter)
+      waiter()
+    }
+    this.draining = false
   }
 }

@@ -1,97 +1,147 @@
 /**
- * The pipes of a child process as a stream and a sink, with no other stream
- * between. Both ends push back: a pipe nobody reads from fills up, and whoever
- * writes waits for the one who reads.
+ * The pipes of a child process with no other stream between, and the same as a
+ * stream and a sink. Both ends push back: a pipe nobody reads from fills up, and
+ * whoever writes waits for the one who reads.
  */
-import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import type { Readable, Writable } from "node:stream"
-
-type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
+import type { Batch, Outbox } from "../internal/outbox.ts"
 
 /** The error is told when the pipe closes. Unheard, it would end the program. */
 const heard = () => {}
 
-/**
- * All that comes out of a pipe, for one reader at a time: where one stops, the
- * next one goes on.
- */
-export const reading = <E>(pipe: Readable, toError: (cause: unknown) => E): Stream.Stream<Uint8Array, E> => {
-  let reader: ((exit: Exit.Exit<Chunks, E | Cause.Done>) => void) | undefined
-  let unread: Array<Uint8Array> = []
-  let end: Exit.Exit<never, E | Cause.Done> | undefined
+/** All that comes out of a pipe, for one reader at a time: where one stops, the next one goes on. */
+export class Output<E> {
+  private readonly pipe: Readable
+  private readonly toError: (cause: unknown) => E
+  private onChunk: ((chunk: Uint8Array) => void) | undefined
+  private onEnd: (() => void) | undefined
+  private unread: Array<Uint8Array> = []
 
-  // Listened to from the beginning: when a process exits, Node lets its pipes
-  // flow, paused or not, and into nothing if nobody listens.
-  pipe.on("data", (chunk: Uint8Array) => {
-    const resume = reader
-    reader = undefined
-    if (resume === undefined) unread.push(chunk)
-    else resume(Exit.succeed([chunk]))
-    // Most often the reader has taken it by now and waits for more.
-    if (reader === undefined) pipe.pause()
-  })
-  pipe.on("error", heard)
-  pipe.once("close", () => {
-    end = Exit.fail(pipe.errored === null ? Cause.Done() : toError(pipe.errored))
-    reader?.(end)
-  })
-
-  const stop = Effect.sync(() => {
-    reader = undefined
-  })
-  return Stream.fromPull(Effect.succeed(Effect.callback<Chunks, E | Cause.Done>((resume) => {
-    const [head, ...tail] = unread
-    if (head !== undefined) {
-      unread = []
-      return resume(Exit.succeed([head, ...tail]))
-    }
-    if (end !== undefined) return resume(end)
-    reader = resume
-    if (pipe.isPaused()) pipe.resume()
-    return stop
-  })))
-}
-
-/**
- * Writes into a pipe, and closes it when there is no more. Fails as soon as it is
- * known that nobody reads any longer, also while there is nothing to write.
- */
-export const writing = <E>(pipe: Writable, toError: (cause: unknown) => E): Sink.Sink<void, Uint8Array, never, E> => {
-  const closed = Deferred.makeUnsafe<void, E>()
-  const failure = () => toError(pipe.errored ?? new Error("The pipe was closed"))
-  pipe.on("error", heard)
-  pipe.once("close", () =>
-    Deferred.doneUnsafe(closed, pipe.writableFinished && pipe.errored === null ? Exit.void : Exit.fail(failure())))
-
-  const drained = Effect.callback<void>((resume) => {
-    const onDrain = () => resume(Effect.void)
-    pipe.once("drain", onDrain)
-    return Effect.sync(() => pipe.off("drain", onDrain))
-  })
-
-  const write = (chunks: Chunks): Effect.Effect<void, E> => {
-    if (!pipe.writable) return Effect.fail(failure())
-    if (chunks.length > 1) pipe.cork()
-    for (const chunk of chunks) pipe.write(chunk)
-    pipe.uncork()
-    return pipe.writableNeedDrain ? drained : Effect.void
+  constructor(pipe: Readable, toError: (cause: unknown) => E) {
+    this.pipe = pipe
+    this.toError = toError
+    // Listened to from the beginning: when a process exits, Node lets its pipes
+    // flow, paused or not, and into nothing if nobody listens.
+    pipe.on("data", (chunk: Uint8Array) => {
+      if (this.onChunk === undefined) this.unread.push(chunk)
+      else this.onChunk(chunk)
+      // Most often the reader waits for more by now.
+      if (this.onChunk === undefined) pipe.pause()
+    })
+    pipe.on("error", heard)
+    pipe.once("close", () => this.onEnd?.())
   }
 
-  return Sink.fromTransform((upstream: Pull.Pull<Chunks>) =>
-    upstream.pipe(
-      Effect.flatMap(write),
-      Effect.forever({ disableYield: true }),
-      Pull.catchDone(() => Effect.andThen(Effect.sync(() => pipe.end()), Deferred.await(closed))),
-      Effect.raceFirst(Effect.andThen(Deferred.await(closed), Effect.never)),
-      Effect.onError(() => Effect.sync(() => pipe.destroy())),
-      Effect.map((): Sink.End<void> => [undefined])
+  /** Tells what is there already at once; then what comes, until `stop`. */
+  read(onChunk: (chunk: Uint8Array) => void, onEnd: () => void): void {
+    const { pipe, unread } = this
+    this.unread = []
+    unread.forEach(onChunk)
+    if (pipe.closed) return onEnd()
+    this.onChunk = onChunk
+    this.onEnd = onEnd
+    if (pipe.isPaused()) pipe.resume()
+  }
+
+  stop(): void {
+    this.onChunk = this.onEnd = undefined
+  }
+
+  get stream(): Stream.Stream<Uint8Array, E> {
+    const { pipe, toError } = this
+    return Stream.fromPull(Effect.succeed(Effect.callback<Batch, E | Cause.Done>((resume) => {
+      const [head, ...tail] = this.unread
+      if (head !== undefined) {
+        this.unread = []
+        return resume(Exit.succeed([head, ...tail]))
+      }
+      const onChunk = (chunk: Uint8Array) => {
+        this.stop()
+        resume(Exit.succeed([chunk]))
+      }
+      this.read(onChunk, () => resume(Exit.fail(pipe.errored === null ? Cause.Done() : toError(pipe.errored))))
+      return Effect.sync(() => this.stop())
+    })))
+  }
+}
+
+const writeBatch = (pipe: Writable, chunks: Batch) => {
+  if (chunks.length > 1) pipe.cork()
+  for (const chunk of chunks) pipe.write(chunk)
+  pipe.uncork()
+}
+
+/** Writes into a pipe, and closes it when there is no more. */
+export class Input<E> {
+  private readonly pipe: Writable
+  private readonly toError: (cause: unknown) => E
+
+  constructor(pipe: Writable, toError: (cause: unknown) => E) {
+    this.pipe = pipe
+    this.toError = toError
+    pipe.on("error", heard)
+  }
+
+  /** Writes all of an outbox; `onLost` is called once when nobody reads any longer, also while there is nothing to write. */
+  write(outbox: Outbox, onLost: () => void): void {
+    const { pipe } = this
+    const onClose = () => {
+      if (this.isLost()) onLost()
+    }
+    if (pipe.closed) return onClose()
+    pipe.once("close", onClose)
+    const next = () => outbox.take(write)
+    const write = (chunks: Batch | undefined) => {
+      if (chunks === undefined) return void pipe.end()
+      // What cannot be written is told when it closes.
+      if (!pipe.writable) return
+      writeBatch(pipe, chunks)
+      if (pipe.writableNeedDrain) pipe.once("drain", next)
+      else next()
+    }
+    next()
+  }
+
+  /** Fails as soon as it is known that nobody reads any longer, also while there is nothing to write. */
+  get sink(): Sink.Sink<void, Uint8Array, never, E> {
+    const { pipe } = this
+    const failure = () => this.toError(pipe.errored ?? new Error("The pipe was closed"))
+    const event = (name: "close" | "drain", isOver: () => boolean) =>
+      Effect.callback<void>((resume) => {
+        const listener = () => resume(Effect.void)
+        if (isOver()) return listener()
+        pipe.once(name, listener)
+        return Effect.sync(() => pipe.off(name, listener))
+      })
+    const drained = event("drain", () => false)
+    const closed = Effect.flatMap(event("close", () => pipe.closed), () =>
+      this.isLost() ? Effect.fail(failure()) : Effect.void)
+
+    const write = (chunks: Batch): Effect.Effect<void, E> => {
+      if (!pipe.writable) return Effect.fail(failure())
+      writeBatch(pipe, chunks)
+      return pipe.writableNeedDrain ? drained : Effect.void
+    }
+
+    return Sink.fromTransform((upstream: Pull.Pull<Batch>) =>
+      upstream.pipe(
+        Effect.flatMap(write),
+        Effect.forever({ disableYield: true }),
+        Pull.catchDone(() => Effect.andThen(Effect.sync(() => pipe.end()), closed)),
+        Effect.raceFirst(Effect.andThen(closed, Effect.never)),
+        Effect.onError(() => Effect.sync(() => pipe.destroy())),
+        Effect.map((): Sink.End<void> => [undefined])
+      )
     )
-  )
+  }
+
+  private isLost(): boolean {
+    return !this.pipe.writableFinished || this.pipe.errored !== null
+  }
 }

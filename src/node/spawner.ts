@@ -20,7 +20,8 @@ import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { type ChildProcessWithoutNullStreams, execFile, spawn as spawnChild } from "node:child_process"
-import * as Pipes from "./pipes.ts"
+import * as Pipes from "../internal/pipes.ts"
+import { Input, Output } from "./pipes.ts"
 
 const windows = process.platform === "win32"
 
@@ -170,12 +171,13 @@ const running = (command: StandardCommand, child: ChildProcessWithoutNullStreams
     yield* Deferred.await(exited)
   })
 
-  const stdout = Pipes.reading(child.stdout, failure("stdout"))
-  const stderr = Pipes.reading(child.stderr, failure("stderr"))
+  const stdin = new Input(child.stdin, failure("stdin"))
+  const stdout = new Output(child.stdout, failure("stdout"))
+  const stderr = new Output(child.stderr, failure("stderr"))
 
   return {
     child,
-    handle: Spawner.makeHandle({
+    handle: Pipes.register(Spawner.makeHandle({
       pid: Spawner.ProcessId(pid),
       exitCode: Effect.flatMap(Deferred.await(exited), ([code, signal]) =>
         code === null
@@ -183,10 +185,10 @@ const running = (command: StandardCommand, child: ChildProcessWithoutNullStreams
           : Effect.succeed(Spawner.ExitCode(code))),
       isRunning: Effect.sync(() => !hasExited()),
       kill,
-      stdin: Pipes.writing(child.stdin, failure("stdin")),
-      stdout,
-      stderr,
-      all: Stream.merge(stdout, stderr),
+      stdin: stdin.sink,
+      stdout: stdout.stream,
+      stderr: stderr.stream,
+      all: Stream.suspend(() => Stream.merge(stdout.stream, stderr.stream)),
       getInputFd: () => Sink.drain,
       getOutputFd: () => Stream.empty,
       unref: Effect.sync(() => {
@@ -197,6 +199,10 @@ const running = (command: StandardCommand, child: ChildProcessWithoutNullStreams
           referenced = true
         })
       })
+    }), (user) => {
+      stdout.read(user.onStdout, () => user.onEnd("stdout"))
+      stderr.read(user.onStderr, () => user.onEnd("stderr"))
+      stdin.write(user.stdin, user.onStdinLost)
     }),
     release: Effect.suspend(() => referenced ? Effect.ignore(kill(command.options)) : Effect.void).pipe(
       // What left the group may hold the other ends, and an open pipe keeps this program alive.

@@ -11,7 +11,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Diagnostic } from "../Diagnostic.ts"
-import * as WaterMark from "../internal/waterMark.ts"
+import { WaterMark } from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { Transport } from "../Transport.ts"
@@ -62,7 +62,7 @@ export const make = <R>(
       network: "inproc",
       open: Effect.fnUntraced(function*(receiver) {
         const inbox = yield* Queue.bounded<JsonRpc.Message, Cause.Done>(capacity)
-        const waterMark = WaterMark.make(highWaterMark)
+        const waterMark = new WaterMark(highWaterMark)
         let open = true
 
         const close = (reason: McpError.McpErrorReason) => {
@@ -123,7 +123,7 @@ export const make = <R>(
         )
         return {
           send,
-          backpressure: waterMark.wait,
+          backpressure: () => waterMark.wait(),
           abandon: (id, reason) => send(JsonRpc.notification("notifications/cancelled", { requestId: id, reason }))
         }
       })

@@ -15,7 +15,7 @@ import * as Scope from "effect/Scope"
 import * as Diagnostic from "../Diagnostic.ts"
 import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
-import * as WaterMark from "../internal/waterMark.ts"
+import { WaterMark } from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { type Binding, type Link, type Receiver, Transport } from "../Transport.ts"
@@ -73,7 +73,7 @@ const start = Effect.fnUntraced(function*(
   for (const name of dropped) warn(`the header "${name}" of the config is not sent: the protocol sets it itself`)
   const posts = yield* Scope.provide(FiberSet.make<void>(), scope)
   const run = yield* FiberSet.runtime(posts)()
-  const waterMark = WaterMark.make(highWaterMark)
+  const waterMark = new WaterMark(highWaterMark)
   const ready = yield* Deferred.make<URL, McpError.McpErrorReason>()
   let open = true
 
@@ -186,7 +186,7 @@ const start = Effect.fnUntraced(function*(
   return {
     link: {
       send,
-      backpressure: waterMark.wait,
+      backpressure: () => waterMark.wait(),
       abandon: (id, reason) => send(JsonRpc.notification("notifications/cancelled", { requestId: id, reason })),
       agreed: () => {
         agreed = true

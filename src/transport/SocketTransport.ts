@@ -16,10 +16,10 @@ import type { SocketAddress } from "../config/SocketAddress.ts"
 import { atMost } from "../internal/atMost.ts"
 import * as JsonLines from "../internal/jsonLines.ts"
 import * as NetworkFailure from "../internal/networkFailure.ts"
-import * as Outbox from "../internal/outbox.ts"
+import { Outbox } from "../internal/outbox.ts"
 import * as McpError from "../McpError.ts"
-import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { type Link, type Receiver, Transport } from "../Transport.ts"
+import * as LineLink from "./lineLink.ts"
 import * as Sockets from "./socket/Sockets.ts"
 
 export interface Options {
@@ -77,7 +77,7 @@ const start = Effect.fnUntraced(function*(
   const maxMessageBytes = options.maxMessageBytes ?? 64 * 1024 * 1024
   const socket = yield* sockets.make(options.address)
   const pull = yield* Effect.mapError(Socket.readerBytes(socket), (error) => unreachable(error, show(options.address)))
-  const outbox = Outbox.make(options.highWaterMark ?? 1024 * 1024)
+  const outbox = new Outbox(options.highWaterMark ?? 1024 * 1024)
   let open = true
   let readable = true
 
@@ -105,7 +105,7 @@ const start = Effect.fnUntraced(function*(
 
   const gone = yield* Deferred.make<void>()
   yield* Effect.flatMap(pull, (chunks) => {
-    chunks.forEach(lines.push)
+    chunks.forEach((chunk) => lines.push(chunk))
     // Nothing that comes now can be understood, and a server that cannot send will notice.
     return readable ? Effect.void : Effect.interrupt
   }).pipe(
@@ -129,13 +129,7 @@ const start = Effect.fnUntraced(function*(
   )
 
   return {
-    link: {
-      send: (message) => outbox.write(JSON.stringify(message)),
-      backpressure: outbox.backpressure,
-      abandon: (id, reason) => {
-        outbox.write(JSON.stringify(JsonRpc.notification("notifications/cancelled", { requestId: id, reason })))
-      }
-    },
+    link: LineLink.make(outbox),
     close: Effect.suspend(() => {
       close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" }))
       return Fiber.await(writing).pipe(

@@ -13,20 +13,19 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import type * as PlatformError from "effect/PlatformError"
 import type { ChildProcessHandle, ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as Diagnostic from "../Diagnostic.ts"
 import { atMost } from "../internal/atMost.ts"
 import * as JsonLines from "../internal/jsonLines.ts"
-import * as LineSplitter from "../internal/lineSplitter.ts"
-import * as Outbox from "../internal/outbox.ts"
+import { LineSplitter } from "../internal/lineSplitter.ts"
+import { Outbox } from "../internal/outbox.ts"
+import * as Pipes from "../internal/pipes.ts"
 import * as PlainText from "../internal/plainText.ts"
 import * as Spawn from "../internal/spawn.ts"
 import * as McpError from "../McpError.ts"
-import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { type Link, type Receiver, Transport } from "../Transport.ts"
+import * as LineLink from "./lineLink.ts"
 
 /** A program to run as a server, and how to treat it. */
 export interface Options extends Spawn.Program {
@@ -70,18 +69,6 @@ const awaitExit = (handle: ChildProcessHandle): Effect.Effect<ExitStatus> =>
     onFailure: (error): ExitStatus => ({ code: null, signal: /signal: '(\w+)'/.exec(String(error.cause))?.[1] ?? null })
   })
 
-const readInto = (
-  bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>,
-  splitter: LineSplitter.LineSplitter
-): Effect.Effect<void> =>
-  Stream.runForEachArray(bytes, (chunks) =>
-    Effect.sync(() => {
-      for (const chunk of chunks) splitter.push(chunk)
-    })).pipe(
-      Effect.catchCause((cause) => Effect.logWarning("Reading from the server ended with a failure", cause)),
-      Effect.ensuring(Effect.sync(splitter.end))
-    )
-
 /** A running process. */
 interface Session {
   readonly link: Link
@@ -100,9 +87,12 @@ const start = Effect.fnUntraced(function*(
     Scope.provide(scope),
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
-  const outbox = Outbox.make(options.highWaterMark ?? 1024 * 1024)
+  const outbox = new Outbox(options.highWaterMark ?? 1024 * 1024)
   const tail = PlainText.makeTail(options.stderrTail ?? 2_048)
   const exited = yield* Deferred.make<ExitStatus>()
+  /** The first pipe that is closed while the process lives. */
+  const broken = yield* Deferred.make<"stdin" | "stdout">()
+  const drained = yield* Deferred.make<void>()
   const closed = yield* Deferred.make<void>()
   let open = true
 
@@ -113,15 +103,6 @@ const start = Effect.fnUntraced(function*(
     receiver.onClose(reason)
     Deferred.doneUnsafe(closed, Exit.void)
   }
-
-  const closeUnlessItExits = (detail: string) =>
-    Deferred.await(exited).pipe(
-      Effect.timeoutOrElse({
-        duration: exitTime,
-        orElse: () => Effect.sync(() => close(new McpError.ConnectionClosed({ by: "server", detail, stderr: tail.text() })))
-      }),
-      Effect.asVoid
-    )
 
   // ---------------------------------------------------------------------------
   // The three pipes. Both outputs are read to the end whatever happens: a
@@ -140,7 +121,7 @@ const start = Effect.fnUntraced(function*(
     }
   })
 
-  const stderrLines = LineSplitter.make({
+  const stderrLines = new LineSplitter({
     maxBytes: stderrLineBytes,
     onTooLong: "split",
     onLine: (text) => {
@@ -150,14 +131,32 @@ const start = Effect.fnUntraced(function*(
     }
   })
 
-  const stdout = yield* Effect.forkIn(readInto(handle.stdout, stdoutLines), scope)
-  const stderr = yield* Effect.forkIn(readInto(handle.stderr, stderrLines), scope)
-  yield* Fiber.await(stdout).pipe(
-    Effect.andThen(closeUnlessItExits("its process lives on, but closed its stdout")),
-    Effect.forkIn(scope)
-  )
-  yield* Stream.run(outbox.stream, handle.stdin).pipe(
-    Effect.catch(() => closeUnlessItExits("its process lives on, but closed its stdin")),
+  let outputs = 2
+  yield* Scope.provide(scope)(Pipes.connect(handle, {
+    stdin: outbox,
+    onStdout: (chunk) => stdoutLines.push(chunk),
+    onStderr: (chunk) => stderrLines.push(chunk),
+    onEnd: (output) => {
+      if (output === "stdout") {
+        stdoutLines.end()
+        Deferred.doneUnsafe(broken, Exit.succeed("stdout"))
+      } else stderrLines.end()
+      outputs -= 1
+      if (outputs === 0) Deferred.doneUnsafe(drained, Exit.void)
+    },
+    onStdinLost: () => Deferred.doneUnsafe(broken, Exit.succeed("stdin"))
+  }))
+  yield* Deferred.await(broken).pipe(
+    Effect.flatMap((pipe) =>
+      Effect.timeoutOrElse(Effect.asVoid(Deferred.await(exited)), {
+        duration: exitTime,
+        orElse: () =>
+          Effect.sync(() => {
+            const detail = `its process lives on, but closed its ${pipe}`
+            close(new McpError.ConnectionClosed({ by: "server", detail, stderr: tail.text() }))
+          })
+      })
+    ),
     Effect.forkIn(scope)
   )
 
@@ -167,7 +166,7 @@ const start = Effect.fnUntraced(function*(
 
   yield* awaitExit(handle).pipe(
     Effect.tap((status) => Deferred.succeed(exited, status)),
-    Effect.tap(() => Effect.timeoutOption(Fiber.awaitAll([stdout, stderr]), drainTime)),
+    Effect.tap(() => Effect.timeoutOption(Deferred.await(drained), drainTime)),
     Effect.map((status) => {
       stderrLines.end()
       close(new McpError.ProcessExited({ ...status, stderr: tail.text() }))
@@ -201,13 +200,7 @@ const start = Effect.fnUntraced(function*(
   )
 
   return {
-    link: {
-      send: (message) => outbox.write(JSON.stringify(message)),
-      backpressure: outbox.backpressure,
-      abandon: (id, reason) => {
-        outbox.write(JSON.stringify(JsonRpc.notification("notifications/cancelled", { requestId: id, reason })))
-      }
-    },
+    link: LineLink.make(outbox),
     close: Effect.suspend(() => {
       close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" }))
       return Effect.asVoid(Fiber.await(gone))

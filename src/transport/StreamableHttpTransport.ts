@@ -23,7 +23,7 @@ import * as Encoding from "../internal/encoding.ts"
 import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
 import * as Turnstile from "../internal/turnstile.ts"
-import * as WaterMark from "../internal/waterMark.ts"
+import { WaterMark } from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { type Agreement, type Link, type Receiver, type SendOptions, Transport } from "../Transport.ts"
@@ -96,7 +96,7 @@ const start = Effect.fnUntraced(function*(
   const { maxInFlight = 128, maxMessageBytes = 64 * 1024 * 1024 } = options
   const policy = Retry.resolve(options.retry)
   const inFlight = Turnstile.make<Exchange>(maxInFlight, (exchange) => begin(exchange))
-  const unaccepted = WaterMark.make(maxInFlight)
+  const unaccepted = new WaterMark(maxInFlight)
   const fibers = yield* FiberSet.make<unknown, never>()
   const run = yield* FiberSet.runtime(fibers)()
   const exchanges = new Map<JsonRpc.RequestId, Exchange>()
@@ -438,7 +438,7 @@ const start = Effect.fnUntraced(function*(
       }
       return body.length
     },
-    backpressure: unaccepted.wait,
+    backpressure: () => unaccepted.wait(),
     abandon(id, reason) {
       const exchange = exchanges.get(id)
       if (exchange === undefined) return

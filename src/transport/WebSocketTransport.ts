@@ -18,7 +18,7 @@ import { atMost } from "../internal/atMost.ts"
 import { excerptLength } from "../internal/jsonLines.ts"
 import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
-import * as WaterMark from "../internal/waterMark.ts"
+import { WaterMark } from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import { type Link, type Receiver, Transport } from "../Transport.ts"
@@ -137,7 +137,7 @@ const start = Effect.fnUntraced(function*(
       detail: `the header "${name}" of the config is not sent: the protocol sets it itself`
     }))
   }
-  const waterMark = WaterMark.make(options.highWaterMark ?? 1024 * 1024)
+  const waterMark = new WaterMark(options.highWaterMark ?? 1024 * 1024)
   const gone = yield* Deferred.make<void>()
   let open = true
 
@@ -159,7 +159,7 @@ const start = Effect.fnUntraced(function*(
         excerpt: PlainText.excerpt(text ?? "", excerptLength)
       }))
     },
-    onWritten: waterMark.fall,
+    onWritten: (bytes) => waterMark.fall(bytes),
     onClose: (reason) => {
       close(reason)
       Deferred.doneUnsafe(gone, Exit.void)
@@ -202,7 +202,7 @@ const start = Effect.fnUntraced(function*(
   return {
     link: {
       send,
-      backpressure: waterMark.wait,
+      backpressure: () => waterMark.wait(),
       abandon: (id, reason) => send(JsonRpc.notification("notifications/cancelled", { requestId: id, reason }))
     },
     close: Effect.gen(function*() {

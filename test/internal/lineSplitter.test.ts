@@ -1,6 +1,6 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as fc from "fast-check"
-import * as LineSplitter from "../../src/internal/lineSplitter.ts"
+import { LineSplitter, type Options } from "../../src/internal/lineSplitter.ts"
 import { anyText } from "../support/anyText.ts"
 
 const encoder = new TextEncoder()
@@ -14,11 +14,11 @@ const cut = (bytes: Uint8Array, places: ReadonlyArray<number>): ReadonlyArray<Ui
   return from.map((start, i) => bytes.slice(start, to[i]))
 }
 
-const split = (chunks: ReadonlyArray<Uint8Array>, options?: Partial<LineSplitter.Options>) => {
+const split = (chunks: ReadonlyArray<Uint8Array>, options?: Partial<Options>) => {
   const lines: Array<string> = []
   const bytes: Array<number> = []
   let tooLong = 0
-  const splitter = LineSplitter.make({
+  const splitter = new LineSplitter({
     maxBytes: 1_000_000,
     onTooLong: () => tooLong++,
     onLine(line, size) {
@@ -49,7 +49,7 @@ describe("lineSplitter", () => {
   it("a line that never ends is refused before more than the limit is kept", () => {
     const set = vi.spyOn(Uint8Array.prototype, "set")
     let tooLong = 0
-    const splitter = LineSplitter.make({ maxBytes: 10_000, onTooLong: () => tooLong++, onLine: () => assert.fail() })
+    const splitter = new LineSplitter({ maxBytes: 10_000, onTooLong: () => tooLong++, onLine: () => assert.fail() })
     for (let i = 0; i < 100; i++) splitter.push(new Uint8Array(1_000).fill(120))
     splitter.end()
     const buffers = new Set(set.mock.contexts.map((target) => (target as Uint8Array).buffer))
@@ -113,7 +113,7 @@ describe("lineSplitter", () => {
       const decode = vi.spyOn(TextDecoder.prototype, "decode")
       const chunk = new Uint8Array(piece).fill(120)
       let bytes = 0
-      const splitter = LineSplitter.make({
+      const splitter = new LineSplitter({
         maxBytes: 64 << 20,
         onTooLong: () => assert.fail(),
         onLine(_, size) {

@@ -4,13 +4,13 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
-import * as Outbox from "../../src/internal/outbox.ts"
+import { Outbox } from "../../src/internal/outbox.ts"
 import { anyText } from "../support/anyText.ts"
 
 const encoder = new TextEncoder()
 
 /** Runs the outbox into a sink that takes one batch each time the latch opens. */
-const slowSink = (outbox: Outbox.Outbox) =>
+const slowSink = (outbox: Outbox) =>
   Effect.gen(function*() {
     const latch = yield* Latch.make(false)
     const batches: Array<ReadonlyArray<Uint8Array>> = []
@@ -27,7 +27,7 @@ const text = (parts: ReadonlyArray<Uint8Array>) => Buffer.concat(parts).toString
 describe("outbox", () => {
   it.effect("takes nothing after its end, but what was written before still goes out", () =>
     Effect.gen(function*() {
-      const outbox = Outbox.make(100)
+      const outbox = new Outbox(100)
       outbox.write("before")
       outbox.end()
       assert.strictEqual(outbox.write("after"), 0)
@@ -36,7 +36,7 @@ describe("outbox", () => {
 
   it.effect("above the mark senders wait until half of it is written", () =>
     Effect.gen(function*() {
-      const outbox = Outbox.make(100)
+      const outbox = new Outbox(100)
       const sink = yield* slowSink(outbox)
       assert.strictEqual(outbox.write("x".repeat(39)), 40)
       yield* Effect.yieldNow
@@ -55,7 +55,7 @@ describe("outbox", () => {
 
   it.effect("a sender that is interrupted while it waits is forgotten, the others go on", () =>
     Effect.gen(function*() {
-      const outbox = Outbox.make(10)
+      const outbox = new Outbox(10)
       outbox.write("x".repeat(20))
       const given = yield* Effect.forkChild(outbox.backpressure() ?? Effect.void, { startImmediately: true })
       const waiting = yield* Effect.forkChild(outbox.backpressure() ?? Effect.void, { startImmediately: true })
@@ -67,7 +67,7 @@ describe("outbox", () => {
 
   it.effect("nobody waits for an outbox that has ended", () =>
     Effect.gen(function*() {
-      const outbox = Outbox.make(10)
+      const outbox = new Outbox(10)
       outbox.write("x".repeat(20))
       const waiting = yield* Effect.forkChild(outbox.backpressure() ?? Effect.void, { startImmediately: true })
       outbox.end()
@@ -77,7 +77,7 @@ describe("outbox", () => {
 
   it.effect("what is written in one tick is handed over in one piece", () =>
     Effect.gen(function*() {
-      const outbox = Outbox.make(1_000)
+      const outbox = new Outbox(1_000)
       const sink = yield* slowSink(outbox)
       for (let i = 0; i < 50; i++) outbox.write(`message ${i}`)
       yield* Effect.yieldNow
@@ -90,7 +90,7 @@ describe("outbox", () => {
       fc.array(fc.oneof(anyText, fc.nat(15_000).map((n) => "é".repeat(n)))),
       (lines) =>
         Effect.runPromise(Effect.gen(function*() {
-          const outbox = Outbox.make(1_000_000)
+          const outbox = new Outbox(1_000_000)
           const collecting = yield* Effect.forkChild(Stream.runCollect(outbox.stream), { startImmediately: true })
           for (const [i, line] of lines.entries()) {
             assert.strictEqual(outbox.write(line), encoder.encode(line).length + 1)

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as WaterMark from "../../src/internal/waterMark.ts"
+import { WaterMark } from "../../src/internal/waterMark.ts"
 
 /** Waits its turn, then hands over so much. */
-const send = (mark: WaterMark.WaterMark, amount: number) =>
+const send = (mark: WaterMark, amount: number) =>
   Effect.forkChild(
     Effect.map(mark.wait() ?? Effect.void, () => mark.rise(amount)),
     { startImmediately: true }
@@ -15,7 +15,7 @@ const ended = (fibers: ReadonlyArray<Fiber.Fiber<void>>) => fibers.filter((fiber
 describe("a high-water mark", () => {
   it.effect("lets as many pass as there is room for, first come first served", () =>
     Effect.gen(function*() {
-      const mark = WaterMark.make(100)
+      const mark = new WaterMark(100)
       mark.rise(101)
       const senders = yield* Effect.forEach([40, 40, 40, 40, 40], (amount) => send(mark, amount))
       assert.strictEqual(ended(senders), 0)
@@ -28,7 +28,7 @@ describe("a high-water mark", () => {
 
   it.effect("passes over those who gave up, and lets everyone pass at the end", () =>
     Effect.gen(function*() {
-      const mark = WaterMark.make(100)
+      const mark = new WaterMark(100)
       mark.rise(200)
       const [first, second, ...others] = yield* Effect.forEach([60, 60, 60, 60], (amount) => send(mark, amount))
       assert(first !== undefined && second !== undefined)
@@ -42,7 +42,7 @@ describe("a high-water mark", () => {
 
   it.effect("needs no stack for senders whose every message is taken at once", () =>
     Effect.gen(function*() {
-      const mark = WaterMark.make(1)
+      const mark = new WaterMark(1)
       mark.rise(2)
       const senders = yield* Effect.forEach(Array.from({ length: 20_000 }), () =>
         Effect.forkChild(

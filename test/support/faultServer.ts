@@ -1,5 +1,7 @@
+import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import { execFileSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
@@ -64,13 +66,19 @@ const makeReceiver = Effect.gen(function*() {
   }
 })
 
-/** Opens a link to a server and gives the receiver with it. */
-export const open = Effect.fnUntraced(function*(options: StdioTransport.Options) {
+const openLink = Effect.fnUntraced(function*(options: StdioTransport.Options) {
   const receiving = yield* makeReceiver
   const transport = yield* StdioTransport.make(options)
   const link = yield* transport.open(receiving.receiver)
   return { ...receiving, link }
-}, Effect.provide(NodeMcp.layer))
+})
+
+/** Opens a link to a server and gives the receiver with it. */
+export const open = (options: StdioTransport.Options) => Effect.provide(openLink(options), NodeMcp.layer)
+
+/** The same through a spawner that has nothing but streams. */
+export const openOverStreams = (options: StdioTransport.Options) =>
+  Effect.provide(openLink(options), Layer.provideMerge(NodeChildProcessSpawner.layer, NodeMcp.layer))
 
 let nextId = 1
 
