@@ -59,6 +59,8 @@ export interface Handlers {
   /** The result for a request of the server, `undefined` to say nothing. Interrupted when the server cancels it or the link ends. */
   readonly onRequest: (request: JsonRpc.Request) => Effect.Effect<JsonRpc.JsonObject | undefined, JsonRpc.ErrorObject>
   readonly onDiagnostic: (diagnostic: Diagnostic.Diagnostic) => void
+  /** The link is gone. Called once, before any request fails of it. */
+  readonly onClosed?: (reason: McpError.McpError) => void
 }
 
 /**
@@ -195,6 +197,7 @@ export const make = Effect.fnUntraced(function*(options: {
     for (const [, fiber] of serving) fiber.interruptUnsafe()
     // Who supervises the connection learns first: a caller who tries again at once is not given a dead one.
     Deferred.doneUnsafe(closed, Exit.succeed(failure))
+    handlers.onClosed?.(failure)
     for (const entry of entries) entry.end(exit)
   }
 

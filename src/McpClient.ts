@@ -26,7 +26,7 @@ import type * as ToolResults from "./client/toolResults.ts"
 import type { Limits } from "./Connection.ts"
 import type { Diagnostic } from "./Diagnostic.ts"
 import * as Broadcast from "./internal/broadcast.ts"
-import * as PageCache from "./internal/pageCache.ts"
+import { PageCache } from "./internal/pageCache.ts"
 import * as Patience from "./internal/patience.ts"
 import * as McpConfig from "./McpConfig.ts"
 import * as McpError from "./McpError.ts"
@@ -223,19 +223,27 @@ export const make = Effect.fnUntraced(function*(
   const notifications = Broadcast.make<JsonRpc.Notification>({ capacity: readerCapacity })
   const diagnostics = Broadcast.make<Diagnostic>({ capacity: readerCapacity, replay: diagnosticsReplay })
   const cacheCapacity = options.cacheCapacity ?? 256
-  const cache = PageCache.make(Math.max(1, cacheCapacity))
+  const cache = new PageCache(Math.max(1, cacheCapacity))
   const onDiagnostic = (diagnostic: Diagnostic) => diagnostics.publish(diagnostic)
 
-  const changes = Changes.make({
-    server: name,
-    scope,
-    subscriptions: () => session.subscriptions,
-    onChange: ({ kind, uri }) => {
-      if (uri !== undefined) return cache.invalidate("resources/read")
-      cache.invalidate(`${kind}/list`)
-      if (kind === "resources") cache.invalidate("resources/templates/list")
-    }
-  })
+  let ended: McpError.McpError | undefined
+  let changes: Changes.Changes | undefined
+  /** Made when somebody reads, or the server tells: most connections never need it. */
+  const changing = (): Changes.Changes => {
+    if (changes !== undefined) return changes
+    changes = Changes.make({
+      server: name,
+      scope,
+      subscriptions: () => session.subscriptions,
+      onChange: ({ kind, uri }) => {
+        if (uri !== undefined) return cache.invalidate("resources/read")
+        cache.invalidate(`${kind}/list`)
+        if (kind === "resources") cache.invalidate("resources/templates/list")
+      }
+    })
+    if (ended !== undefined) changes.end(ended)
+    return changes
+  }
   const session: Session.Session = yield* Session.open({
     server: name,
     transport,
@@ -247,27 +255,22 @@ export const make = Effect.fnUntraced(function*(
     maxInputRounds: options.maxInputRounds ?? 10,
     onNotification: (notification) => {
       notifications.publish(notification)
-      if (notification.method !== "notifications/message") return changes.onNotification(notification)
+      if (notification.method !== "notifications/message") return changing().onNotification(notification)
       const message = McpSchema.decodeLogMessage(notification.params)
       if (Result.isSuccess(message)) logs.publish(message.success)
     },
     onDiagnostic,
     onLost: () => {
       cache.invalidateAll()
-      changes.onLost()
+      changes?.onLost()
+    },
+    onClosed: (error) => {
+      ended = error
+      changes?.end(error)
+      for (const broadcast of [logs, notifications, diagnostics]) broadcast.end(Cause.fail(Cause.Done()))
     }
   })
   const { connection, dialect } = session
-  const end = Effect.map(connection.closed, (error) => {
-    changes.end(error)
-    for (const broadcast of [logs, notifications, diagnostics]) broadcast.end(Cause.fail(Cause.Done()))
-  })
-  yield* Effect.forkIn(end, scope, { startImmediately: true })
-  // Closing the scope interrupts the fiber above before it hears of the end.
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => connection.closedUnsafe() === undefined ? Effect.void : end)
-  )
-
   const telemetry = Telemetry.make({
     server: name,
     revision: dialect.revision,
@@ -320,7 +323,7 @@ export const make = Effect.fnUntraced(function*(
       absent: dialect.lacks(method) !== undefined,
       admit,
       // A list that is kept is watched, so that keeping it never shows what is known to be old.
-      onKept: dialect.server.capabilities[kind]?.listChanged === true ? changes.watch(kind) : Effect.void,
+      onKept: dialect.server.capabilities[kind]?.listChanged === true ? Effect.suspend(() => changing().watch(kind)) : Effect.void,
       onDiagnostic
     })
 
@@ -391,20 +394,20 @@ export const make = Effect.fnUntraced(function*(
     listResourceTemplates: (callOptions) => templates().all(callOptions),
     resourceTemplatePages: (callOptions) => templates().pages(callOptions),
     readResource,
-    resourceUpdates: changes.ofResource,
+    resourceUpdates: (uri) => changing().ofResource(uri),
     listPrompts: (callOptions) => prompts().all(callOptions),
     promptPages: (callOptions) => prompts().pages(callOptions),
     getPrompt,
     complete,
     // Streams are made for those who read them.
     get toolsChanged() {
-      return changes.ofList("tools")
+      return changing().ofList("tools")
     },
     get resourcesChanged() {
-      return changes.ofList("resources")
+      return changing().ofList("resources")
     },
     get promptsChanged() {
-      return changes.ofList("prompts")
+      return changing().ofList("prompts")
     },
     setLogLevel: (level) =>
       Effect.mapError(dialect.setLogLevel(session.wire, level), ({ reason }) => McpError.make(reason, name)),

@@ -63,6 +63,8 @@ export interface Options {
   readonly onDiagnostic: (diagnostic: Diagnostic.Diagnostic) => void
   /** Changes may have been missed. */
   readonly onLost: () => void
+  /** The session is over. */
+  readonly onClosed: (reason: McpError.McpError) => void
 }
 
 // =============================================================================
@@ -108,6 +110,10 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       // Answering would itself break the protocol (B-07, B-09).
       options.onDiagnostic(Diagnostic.Warning({ detail: `ignored a request of the server: ${request.method}` }))
       return Effect.undefined
+    },
+    // Before the verdict it may be followed by another one.
+    onClosed: (reason) => {
+      if (dialect !== undefined) options.onClosed(reason)
     }
   }
 
@@ -215,6 +221,8 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   dialect = verdict.era === "modern"
     ? Modern.make({ revision: verdict.revision, client, server: verdict.server })
     : Legacy.make({ revision: verdict.revision, client, server: verdict.server })
+  const lost = opened.closedUnsafe()
+  if (lost !== undefined) options.onClosed(lost)
   const { acceptsBatches, begin, renew, revision, stateless } = dialect
   const agreement: Agreement = { revision, stateless, batches: acceptsBatches }
   opened.acceptsBatches = acceptsBatches

@@ -24,59 +24,69 @@ export interface Deadlines<E extends Entry> {
   readonly move: (entry: E, at: number) => void
 }
 
-const makeHeap = <E extends Entry>() => {
-  const heap: Array<E> = []
-  const place = (entry: E, slot: number) => {
-    heap[slot] = entry
+class Heap<E extends Entry> {
+  private readonly entries: Array<E> = []
+
+  get top(): E | undefined {
+    return this.entries[0]
+  }
+
+  add(entry: E): void {
+    this.up(entry, this.entries.length)
+  }
+
+  move(entry: E, at: number): void {
+    if (entry.slot < 0) return
+    entry.at = at
+    this.settle(entry, entry.slot)
+  }
+
+  remove(entry: E): void {
+    const slot = entry.slot
+    if (slot < 0) return
+    entry.slot = -1
+    const last = this.entries.pop()
+    if (last !== undefined && last !== entry) this.settle(last, slot)
+  }
+
+  private place(entry: E, slot: number): void {
+    this.entries[slot] = entry
     entry.slot = slot
   }
-  const up = (entry: E, from: number) => {
+
+  private up(entry: E, from: number): void {
     let slot = from
     while (slot > 0) {
       const above = (slot - 1) >> 1
-      const parent = heap[above]
+      const parent = this.entries[above]
       if (parent === undefined || parent.at <= entry.at) break
-      place(parent, slot)
+      this.place(parent, slot)
       slot = above
     }
-    place(entry, slot)
+    this.place(entry, slot)
   }
-  const down = (entry: E, from: number) => {
+
+  private down(entry: E, from: number): void {
     let slot = from
     while (true) {
       let below = 2 * slot + 1
-      let child = heap[below]
+      let child = this.entries[below]
       if (child === undefined) break
-      const right = heap[below + 1]
+      const right = this.entries[below + 1]
       if (right !== undefined && right.at < child.at) {
         child = right
         below += 1
       }
       if (child.at >= entry.at) break
-      place(child, slot)
+      this.place(child, slot)
       slot = below
     }
-    place(entry, slot)
+    this.place(entry, slot)
   }
-  const settle = (entry: E, slot: number) => {
-    up(entry, slot)
-    if (entry.slot === slot) down(entry, slot)
-  }
-  return {
-    top: () => heap[0],
-    add: (entry: E) => up(entry, heap.length),
-    move: (entry: E, at: number) => {
-      if (entry.slot < 0) return
-      entry.at = at
-      settle(entry, entry.slot)
-    },
-    remove: (entry: E) => {
-      const slot = entry.slot
-      if (slot < 0) return
-      entry.slot = -1
-      const last = heap.pop()
-      if (last !== undefined && last !== entry) settle(last, slot)
-    }
+
+  private settle(entry: E, slot: number): void {
+    this.up(entry, slot)
+    if (entry.slot === slot) this.down(entry, slot)
   }
 }
 
@@ -88,14 +98,14 @@ export const make = Effect.fnUntraced(function*<E extends Entry>(
   onDue: (entry: E, now: number) => void
 ): Effect.fn.Return<Deadlines<E>, never, Scope.Scope> {
   const clock = yield* Clock.Clock
-  const heap = makeHeap<E>()
+  const heap = new Heap<E>()
   // When the watching fiber will wake, and how to wake it sooner.
   let wakesAt = Infinity
   let wake: ((exit: Exit.Exit<void>) => void) | undefined
 
   const sooner = Effect.callback<void>((resume) => {
     // Added after this fiber looked, and before it came here.
-    if ((heap.top()?.at ?? Infinity) < wakesAt) return resume(Exit.void)
+    if ((heap.top?.at ?? Infinity) < wakesAt) return resume(Exit.void)
     wake = resume
     return Effect.sync(() => {
       wake = undefined
@@ -103,11 +113,11 @@ export const make = Effect.fnUntraced(function*<E extends Entry>(
   })
   const watch = Effect.suspend(() => {
     const now = clock.currentTimeMillisUnsafe()
-    let entry = heap.top()
+    let entry = heap.top
     while (entry !== undefined && entry.at <= now) {
       heap.remove(entry)
       onDue(entry, now)
-      entry = heap.top()
+      entry = heap.top
     }
     wakesAt = entry === undefined ? Infinity : entry.at
     return entry === undefined
@@ -133,6 +143,6 @@ export const make = Effect.fnUntraced(function*<E extends Entry>(
       heap.move(entry, at)
       wakeFor(entry)
     },
-    remove: heap.remove
+    remove: (entry) => heap.remove(entry)
   }
 })
