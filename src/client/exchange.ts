@@ -52,6 +52,42 @@ const progressCapacity = 128
 /** So much news of one turn is handled without waiting for the turn's end, so that no chunk is too full of it. */
 const progressBatch = 16
 
+/** What the user says to one question. Fails with `InputRefused` when nothing can be said. */
+type Answer = (
+  method: string,
+  params: JsonRpc.JsonObject | undefined
+) => Effect.Effect<JsonRpc.JsonObject, McpError.McpError>
+
+const answerAll = Effect.fnUntraced(function*(answer: Answer, input: InputRequiredResult) {
+  const answers = yield* Effect.forEach(
+    input.requests,
+    ({ key, method, params }) => Effect.map(answer(method, params), (result) => [key, result] as const),
+    { concurrency: "unbounded" }
+  )
+  return {
+    ...(answers.length === 0 ? undefined : { inputResponses: Object.fromEntries(answers) }),
+    ...(input.requestState === undefined ? undefined : { requestState: input.requestState })
+  }
+})
+
+/** Sends the user to each page, then waits until the server says they are done there, or for its silence. */
+const visitAll = Effect.fnUntraced(function*(
+  { completions, server }: { readonly completions: Completions; readonly server: string },
+  answer: Answer,
+  consents: ReadonlyArray<Consent>,
+  limits: Connection.Limits | undefined
+) {
+  for (const { id, params } of consents) {
+    const completed = yield* completions.await(id)
+    const { action } = yield* answer("elicitation/create", params)
+    if (action !== "accept") {
+      const detail = "the user did not agree to open the page"
+      return yield* McpError.make(new McpError.InputRefused({ request: "elicitation/create", detail }), server)
+    }
+    yield* Effect.timeoutOption(completed, limits?.timeout ?? "60 seconds")
+  }
+}, Effect.scoped)
+
 export const make = (options: {
   readonly server: string
   readonly connection: Connection.Connection
@@ -60,39 +96,14 @@ export const make = (options: {
   readonly maxInputRounds: number
   readonly completions: Completions
 }): Call => {
-  const { completions, connection, dialect, inputs, maxInputRounds, server } = options
+  const { connection, dialect, inputs, maxInputRounds, server } = options
   const visitsPages = inputs.capabilities.elicitation?.url !== undefined
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
 
   /** A question that cannot be answered ends the call (MR-09, MR-10). */
-  const answer = (method: string, params: JsonRpc.JsonObject | undefined) =>
+  const answer: Answer = (method, params) =>
     Effect.catch(inputs.answer(method, params), ({ message }) =>
       fail(new McpError.InputRefused({ request: method, detail: message })))
-
-  const answerAll = Effect.fnUntraced(function*(input: InputRequiredResult) {
-    const answers = yield* Effect.forEach(
-      input.requests,
-      ({ key, method, params }) => Effect.map(answer(method, params), (result) => [key, result] as const),
-      { concurrency: "unbounded" }
-    )
-    return {
-      ...(answers.length === 0 ? undefined : { inputResponses: Object.fromEntries(answers) }),
-      ...(input.requestState === undefined ? undefined : { requestState: input.requestState })
-    }
-  })
-
-  /** Sends the user to each page, then waits until the server says they are done there, or for its silence. */
-  const visitAll = Effect.fnUntraced(function*(consents: ReadonlyArray<Consent>, limits: Connection.Limits | undefined) {
-    for (const { id, params } of consents) {
-      const completed = yield* completions.await(id)
-      const { action } = yield* answer("elicitation/create", params)
-      if (action !== "accept") {
-        const detail = "the user did not agree to open the page"
-        return yield* fail(new McpError.InputRefused({ request: "elicitation/create", detail }))
-      }
-      yield* Effect.timeoutOption(completed, limits?.timeout ?? "60 seconds")
-    }
-  }, Effect.scoped)
 
   const ask = <A>(
     method: string,
@@ -115,7 +126,7 @@ export const make = (options: {
       }
       // Only the latest round's answers and state go into the retry (MR-06).
       const { inputResponses: _, requestState: __, ...original } = params ?? {}
-      return Effect.flatMap(answerAll(interpretation.input), (answers) =>
+      return Effect.flatMap(answerAll(answer, interpretation.input), (answers) =>
         ask(method, { ...original, ...answers }, read, request, meta, trace, round + 1))
     }
     if (!visitsPages) return connection.requestAs(method, decorate, request, onResult)
@@ -125,7 +136,7 @@ export const make = (options: {
         const consents = error.reason._tag === "RemoteError" ? dialect.consents(error.reason) : undefined
         if (consents === undefined || round >= maxInputRounds) return Effect.fail(error)
         // The server refused before doing anything, so asking again repeats nothing.
-        return Effect.andThen(visitAll(consents, request), ask(method, params, read, request, meta, trace, round + 1))
+        return Effect.andThen(visitAll(options, answer, consents, request), ask(method, params, read, request, meta, trace, round + 1))
       }
     })
   }
@@ -200,20 +211,22 @@ export interface Completions {
 }
 
 export const makeCompletions = (): Completions => {
-  const waiting = new Map<string, Deferred.Deferred<void>>()
+  /** Made with the first page. */
+  let waiting: Map<string, Deferred.Deferred<void>> | undefined
   return {
     await: (id) =>
       Effect.acquireRelease(
         Effect.sync(() => {
+          waiting ??= new Map()
           const completed = waiting.get(id) ?? Deferred.makeUnsafe<void>()
           waiting.set(id, completed)
           return Deferred.await(completed)
         }),
-        () => Effect.sync(() => waiting.delete(id))
+        () => Effect.sync(() => waiting?.delete(id))
       ),
     onNotification: ({ method, params }) => {
       if (method !== "notifications/elicitation/complete" || typeof params?.elicitationId !== "string") return
-      const completed = waiting.get(params.elicitationId)
+      const completed = waiting?.get(params.elicitationId)
       if (completed !== undefined) Deferred.doneUnsafe(completed, Effect.void)
     }
   }

@@ -2,7 +2,7 @@
  * Lists that come in pages: opaque cursors, guards against lists without an
  * end, and a cache that keeps what the server allowed to keep.
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -53,27 +53,26 @@ export const make = <A>(options: {
   const { cache, maxPages, method, onDiagnostic, server } = options
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
 
-  const fetch = Effect.fnUntraced(function*(cursor: string | undefined, call: CallOptions | undefined) {
+  const fetch = (cursor: string | undefined, call: CallOptions | undefined, clock: Clock.Clock) => {
     const generation = cache.generation(method)
-    const result = yield* options.call(method, cursor === undefined ? undefined : { cursor }, call)
-    const page = options.decode(result)
-    if (Result.isFailure(page)) return yield* fail(new McpError.InvalidResponse({ method, detail: page.failure }))
-    const { hints, items, rejected } = page.success
-    for (const { detail, index } of rejected) {
-      onDiagnostic(Diagnostic.Warning({ detail: `${method} has an invalid item at ${index}, left out: ${detail}` }))
-    }
-    const admitted = { ...page.success, items: options.admit(items) }
-    if (options.cached && hints.ttlMs > 0) {
-      cache.set(method, keyOf(cursor), admitted, yield* Clock.currentTimeMillis, hints.ttlMs, generation)
-      yield* options.onKept
-    }
-    return admitted
-  })
+    return Effect.flatMap(options.call(method, cursor === undefined ? undefined : { cursor }, call), (result) => {
+      const page = options.decode(result)
+      if (Result.isFailure(page)) return fail(new McpError.InvalidResponse({ method, detail: page.failure }))
+      const { hints, items, rejected } = page.success
+      for (const { detail, index } of rejected) {
+        onDiagnostic(Diagnostic.Warning({ detail: `${method} has an invalid item at ${index}, left out: ${detail}` }))
+      }
+      const admitted = { ...page.success, items: options.admit(items) }
+      if (!options.cached || hints.ttlMs <= 0) return Effect.succeed(admitted)
+      cache.set(method, keyOf(cursor), admitted, clock.currentTimeMillisUnsafe(), hints.ttlMs, generation)
+      return Effect.as(options.onKept, admitted)
+    })
+  }
 
   const page = (cursor: string | undefined, call: CallOptions | undefined) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const kept = cache.get(method, keyOf(cursor), now)
-      return kept === undefined ? fetch(cursor, call) : Effect.succeed(kept as McpSchema.Page<A>)
+    Effect.clockWith((clock) => {
+      const kept = cache.get(method, keyOf(cursor), clock.currentTimeMillisUnsafe())
+      return kept === undefined ? fetch(cursor, call, clock) : Effect.succeed(kept as McpSchema.Page<A>)
     })
 
   const pages = (call?: CallOptions) =>

@@ -65,7 +65,7 @@ export const make: Effect.Effect<Spawn, never, ChildProcessSpawner> = Effect.gen
   const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
   const windows = Option.exists(yield* Effect.serviceOption(Path.Path), (path) => path.sep === "\\")
 
-  return Effect.fnUntraced(function*(program) {
+  return (program) => {
     const { args = [], command, cwd, env } = program
     const options: ChildProcess.CommandOptions = { cwd, env, extendEnv: false, killSignal: "SIGKILL" }
     const toError = (failure: unknown) => {
@@ -77,13 +77,14 @@ export const make: Effect.Effect<Spawn, never, ChildProcessSpawner> = Effect.gen
         windows
       }))
     }
-    const resolved = windows
-      ? yield* resolveOnWindows(program, options, fs)
-      : ChildProcess.make(command, args, options)
-    return yield* spawner.spawn(resolved).pipe(
-      Effect.mapError(toError),
-      // Some refusals of the system, such as E2BIG, are thrown by Node instead of being reported.
-      Effect.catchDefect((defect) => Effect.fail(toError(defect)))
-    )
-  })
+    const spawned = (resolved: ChildProcess.StandardCommand) =>
+      spawner.spawn(resolved).pipe(
+        Effect.mapError(toError),
+        // Some refusals of the system, such as E2BIG, are thrown by Node instead of being reported.
+        Effect.catchDefect((defect) => Effect.fail(toError(defect)))
+      )
+    return windows
+      ? Effect.flatMap(resolveOnWindows(program, options, fs), spawned)
+      : spawned(ChildProcess.make(command, args, options))
+  }
 })

@@ -1,32 +1,45 @@
 /** Lets so many in at once; the others wait in line until one of those leaves. */
-export interface Turnstile<A> {
-  readonly enter: (one: A) => void
-  /** Who was in is done, or who waits in line goes away. Nothing for one who did neither. */
-  readonly leave: (one: A) => void
+export interface Visitor {
+  /** Belongs to the turnstile; `outside` before and after. */
+  place: "inside" | "line" | "outside"
 }
 
-/** @param begin called for each that is let in. */
-export const make = <A>(most: number, begin: (one: A) => void): Turnstile<A> => {
-  const inside = new Set<A>()
-  const line = new Set<A>()
-  const admit = (one: A) => {
-    inside.add(one)
-    begin(one)
+export class Turnstile<V extends Visitor> {
+  private readonly most: number
+  private readonly begin: (visitor: V) => void
+  private inside = 0
+  /** Made when somebody has to wait. */
+  private line: Set<V> | undefined
+
+  /** @param begin called for each that is let in. */
+  constructor(most: number, begin: (visitor: V) => void) {
+    this.most = most
+    this.begin = begin
   }
-  return {
-    enter: (one) => {
-      if (inside.size < most) admit(one)
-      else line.add(one)
-    },
-    leave: (one) => {
-      if (!inside.delete(one)) {
-        line.delete(one)
-        return
-      }
-      for (const next of line) {
-        line.delete(next)
-        return admit(next)
-      }
+
+  enter(visitor: V): void {
+    if (this.inside < this.most) return this.admit(visitor)
+    visitor.place = "line"
+    this.line ??= new Set()
+    this.line.add(visitor)
+  }
+
+  /** Who was in is done, or who waits in line goes away. Nothing for one who did neither. */
+  leave(visitor: V): void {
+    const { place } = visitor
+    visitor.place = "outside"
+    if (place === "line") this.line?.delete(visitor)
+    if (place !== "inside") return
+    this.inside -= 1
+    for (const next of this.line ?? []) {
+      this.line?.delete(next)
+      return this.admit(next)
     }
+  }
+
+  private admit(visitor: V): void {
+    visitor.place = "inside"
+    this.inside += 1
+    this.begin(visitor)
   }
 }

@@ -156,20 +156,21 @@ const running = (command: StandardCommand, child: ChildProcessWithoutNullStreams
   const goneWithin = (time: Duration.Input) =>
     Deferred.await(exited).pipe(Effect.andThen(groupGone), Effect.timeoutOption(time))
 
-  const kill = Effect.fnUntraced(function*({ forceKillAfter, killSignal = "SIGTERM" }: KillOptions = {}) {
-    yield* send(killSignal)
-    if (forceKillAfter === undefined) {
-      yield* Deferred.await(exited)
-      yield* goneWithin(groupTime)
-    } else {
-      yield* goneWithin(forceKillAfter)
-      if (isAlive()) {
-        yield* send("SIGKILL")
+  const kill = ({ forceKillAfter, killSignal = "SIGTERM" }: KillOptions = {}) =>
+    Effect.gen(function*() {
+      yield* send(killSignal)
+      if (forceKillAfter === undefined) {
+        yield* Deferred.await(exited)
         yield* goneWithin(groupTime)
+      } else {
+        yield* goneWithin(forceKillAfter)
+        if (isAlive()) {
+          yield* send("SIGKILL")
+          yield* goneWithin(groupTime)
+        }
       }
-    }
-    yield* Deferred.await(exited)
-  })
+      yield* Deferred.await(exited)
+    })
 
   const stdin = new Input(child.stdin, failure("stdin"))
   const stdout = new Output(child.stdout, failure("stdout"))

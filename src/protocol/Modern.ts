@@ -124,6 +124,7 @@ const subscriptionId = (notification: JsonRpc.Notification): JsonRpc.RequestId |
   return typeof id === "string" || typeof id === "number" ? id : undefined
 }
 
+/** What listens is made with the first interest: most connections never have one. */
 const subscriptions = Effect.fnUntraced(function*(
   wire: Wire,
   onLost: () => void,
@@ -131,6 +132,23 @@ const subscriptions = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Subscriptions, never, Scope.Scope> {
   const scope = yield* Scope.Scope
   const clock = yield* Clock.Clock
+  let listening: Listening | undefined
+  return {
+    update: (interest) => (listening ??= makeListening({ clock, decorate, onLost, scope, wire })).update(interest),
+    receive: (notification) => listening?.receive(notification) ?? notification.method === "notifications/message",
+    renew: () => Effect.void
+  }
+})
+
+type Listening = Pick<Subscriptions, "receive" | "update">
+
+const makeListening = ({ clock, decorate, onLost, scope, wire }: {
+  readonly clock: Clock.Clock
+  readonly decorate: Dialect["decorate"]
+  readonly onLost: () => void
+  readonly scope: Scope.Scope
+  readonly wire: Wire
+}): Listening => {
   const open = new Map<JsonRpc.RequestId, Listen>()
   let current: { readonly wanted: string; readonly fiber: Fiber.Fiber<void> } | undefined
 
@@ -240,5 +258,5 @@ const subscriptions = Effect.fnUntraced(function*(
     }
   }
 
-  return { update, receive, renew: () => Effect.void }
-})
+  return { update, receive }
+}

@@ -22,7 +22,7 @@ import * as Diagnostic from "../Diagnostic.ts"
 import * as Encoding from "../internal/encoding.ts"
 import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
-import * as Turnstile from "../internal/turnstile.ts"
+import { Turnstile, type Visitor } from "../internal/turnstile.ts"
 import { WaterMark } from "../internal/waterMark.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
@@ -53,7 +53,7 @@ interface Session {
 }
 
 /** One request and its POST. */
-interface Exchange {
+interface Exchange extends Visitor {
   readonly id: JsonRpc.RequestId
   readonly message: JsonRpc.Request
   readonly body: Uint8Array
@@ -64,7 +64,7 @@ interface Exchange {
   /** Whether its POST may have reached the server. */
   started: boolean
   settled: boolean
-  /** Breaks off a POST for which there is no fiber. */
+  /** Breaks off a POST without a fiber. */
   giveUp: (() => void) | undefined
   fiber: Fiber.Fiber<unknown, unknown> | undefined
 }
@@ -78,13 +78,10 @@ const barrierTime: Duration.Input = "5 seconds"
 /** The first ones also give the server's own stream this head start: what is said on it before it is there is lost. */
 const listenTime: Duration.Input = "250 millis"
 
-const visibleAscii = /^[\u0021-\u007e]+$/
+/** What a request comes to: its answer was delivered, or there is none. */
+type Done = Effect.Effect<void, McpError.McpErrorReason>
 
-/** 404 says so (L-22); some servers say it with 400. A method nobody knows is another matter (H-11). */
-const saysExpired = ({ error, status }: McpError.HttpStatus): boolean =>
-  status === 404
-    ? error?.code !== JsonRpc.ErrorCode.MethodNotFound
-    : status === 400 && error !== undefined && /session/i.test(error.message)
+const visibleAscii = /^[\u0021-\u007e]+$/
 
 const start = Effect.fnUntraced(function*(
   options: Options,
@@ -95,7 +92,7 @@ const start = Effect.fnUntraced(function*(
   const { shown } = endpoint
   const { maxInFlight = 128, maxMessageBytes = 64 * 1024 * 1024 } = options
   const policy = Retry.resolve(options.retry)
-  const inFlight = Turnstile.make<Exchange>(maxInFlight, (exchange) => begin(exchange))
+  const inFlight = new Turnstile<Exchange>(maxInFlight, (exchange) => begin(exchange))
   const unaccepted = new WaterMark(maxInFlight)
   const fibers = yield* FiberSet.make<unknown, never>()
   const run = yield* FiberSet.runtime(fibers)()
@@ -204,19 +201,20 @@ const start = Effect.fnUntraced(function*(
       return Effect.void
     })
 
-  const refuse = Effect.fnUntraced(function*(exchange: Exchange, response: HttpClientResponse) {
-    const { bytes, id, reason } = yield* Failure.fromResponse(response, { verb: "POST", shown })
-    if (exchange.session !== undefined && saysExpired(reason)) {
-      exchange.session.expired = true
-      return yield* Effect.fail(new McpError.SessionExpired({ url: shown, delivered: false }))
-    }
-    // Status and body together are evidence while nothing is agreed, and what is to be done about a 401 or a pause is in the status.
-    if (
-      agreement === undefined || reason.error === undefined || (id !== null && id !== exchange.id) ||
-      reason.status === 401 || reason.retryAfterMillis !== undefined
-    ) return yield* Effect.fail(reason)
-    deliver(JsonRpc.failure(exchange.id, reason.error), bytes, exchange)
-  })
+  const refuse = (exchange: Exchange, response: HttpClientResponse) =>
+    Effect.flatMap(Failure.fromResponse(response, { verb: "POST", shown }), ({ bytes, id, reason }): Done => {
+      if (exchange.session !== undefined && Failure.saysExpired(reason)) {
+        exchange.session.expired = true
+        return Effect.fail(new McpError.SessionExpired({ url: shown, delivered: false }))
+      }
+      // Status and body together are evidence while nothing is agreed, and what is to be done about a 401 or a pause is in the status.
+      if (
+        agreement === undefined || reason.error === undefined || (id !== null && id !== exchange.id) ||
+        reason.status === 401 || reason.retryAfterMillis !== undefined
+      ) return Effect.fail(reason)
+      deliver(JsonRpc.failure(exchange.id, reason.error), bytes, exchange)
+      return Effect.void
+    })
 
   const follow = (exchange: Exchange, position: ServerStream.Position, first: RequestStream.Options["first"]) =>
     RequestStream.follow({
@@ -237,21 +235,24 @@ const start = Effect.fnUntraced(function*(
     return undefined
   }
 
-  const readBody = Effect.fnUntraced(function*(exchange: Exchange, response: HttpClientResponse) {
+  const readBody = (exchange: Exchange, response: HttpClientResponse): Done => {
     if (Body.mediaType(response) === "text/event-stream") {
       const position = ServerStream.start()
-      return yield* follow(exchange, position, Effect.scoped(Sse.read(response, events(position, exchange))))
+      return follow(exchange, position, Effect.scoped(Sse.read(response, events(position, exchange))))
     }
-    const body = yield* Effect.mapError(Body.read(response, maxMessageBytes), (error) => Failure.fromError(error, shown))
-    if (body.cut === true) return yield* Effect.fail(new McpError.MessageTooLarge({ limitBytes: maxMessageBytes }))
-    yield* takeBody(exchange, response, body) ?? Effect.void
-  })
+    return Effect.matchEffect(Body.read(response, maxMessageBytes), {
+      onFailure: (error) => Effect.fail(Failure.fromError(error, shown)),
+      onSuccess: (body): Done =>
+        body.cut === true
+          ? Effect.fail(new McpError.MessageTooLarge({ limitBytes: maxMessageBytes }))
+          : takeBody(exchange, response, body) ?? Effect.void
+    })
+  }
 
-  const receive = (exchange: Exchange) => (response: HttpClientResponse): Effect.Effect<void, McpError.McpErrorReason> => {
+  const receive = (exchange: Exchange) => (response: HttpClientResponse): Done => {
     if (!Body.isSuccess(response)) return refuse(exchange, response)
-    return exchange.message.method === "initialize"
-      ? Effect.andThen(adopt(exchange, response), readBody(exchange, response))
-      : readBody(exchange, response)
+    const done = readBody(exchange, response)
+    return exchange.message.method === "initialize" ? Effect.andThen(adopt(exchange, response), done) : done
   }
 
   /** The same, as far as it takes no time: what is left to do, `undefined` when the answer was delivered. */
@@ -286,7 +287,7 @@ const start = Effect.fnUntraced(function*(
     Effect.andThen(Effect.timeoutOption(Deferred.await(sign), atMost), Deferred.succeed(sign, void 0))
 
   /** Does all that takes time, asking again included, in a fiber. */
-  const work = (exchange: Exchange, first: Effect.Effect<void, McpError.McpErrorReason>) => {
+  const work = (exchange: Exchange, first: Done) => {
     const { method } = exchange.message
     exchange.fiber = run(
       Retry.run(policy, () => ({ method, agreed: agreement !== undefined }), attempt(exchange), first).pipe(
@@ -310,7 +311,7 @@ const start = Effect.fnUntraced(function*(
     exchange.giveUp = requests.begin(request, (head) => {
       const { giveUp } = exchange
       exchange.giveUp = undefined
-      let rest: Effect.Effect<void, McpError.McpErrorReason> | undefined
+      let rest: Done | undefined
       try {
         rest = head === undefined ? attempt(exchange) : receiveNow(exchange, request, head)
       } catch (defect) {
@@ -340,7 +341,8 @@ const start = Effect.fnUntraced(function*(
       started: false,
       settled: false,
       giveUp: undefined,
-      fiber: undefined
+      fiber: undefined,
+      place: "outside"
     }
     exchanges.set(message.id, exchange)
     if (exchange.modern && !visibleAscii.test(message.method)) {
@@ -364,7 +366,7 @@ const start = Effect.fnUntraced(function*(
       return requests.use({ verb: "POST", headers: postHeaders(message, used, undefined), body }, (response) => {
         if (Body.isSuccess(response)) return Body.drain(response)
         return Effect.flatMap(Failure.fromResponse(response, { verb: "POST", shown }), ({ reason }) => {
-          if (used !== undefined && saysExpired(reason)) used.expired = true
+          if (used !== undefined && Failure.saysExpired(reason)) used.expired = true
           return Effect.fail(reason)
         })
       })

@@ -25,6 +25,12 @@ export const retryAfter = (header: string | undefined, now: number): number | un
   return Option.getOrUndefined(Option.map(DateTime.make(header), (date) => Math.max(0, DateTime.toEpochMillis(date) - now)))
 }
 
+/** 404 says that a session is no more (L-22); some servers say it with 400. A method nobody knows is another matter (H-11). */
+export const saysExpired = ({ error, status }: McpError.HttpStatus): boolean =>
+  status === 404
+    ? error?.code !== JsonRpc.ErrorCode.MethodNotFound
+    : status === 400 && error !== undefined && /session/i.test(error.message)
+
 export interface Failed {
   readonly reason: McpError.HttpStatus
   /** The id the JSON-RPC error of the body is for; `null` when it names none. */

@@ -103,12 +103,15 @@ export const make = Effect.fnUntraced(function*(
       })
     })
 
-  const redirected = Effect.fnUntraced(function*(request: Request, url: URL, left: number, response: HttpClientResponse) {
+  const redirected = (
+    request: Request,
+    url: URL,
+    left: number,
+    response: HttpClientResponse
+  ): Effect.Effect<HttpClientResponse, Failed, Scope.Scope> => {
     const location = URL.parse(response.headers.location ?? "", url.href)
-    if (
-      left > 0 && location !== null && location.origin === url.origin && response.status >= 307
-    ) {
-      return yield* attempt(request, location, left - 1)
+    if (left > 0 && location !== null && location.origin === url.origin && response.status >= 307) {
+      return attempt(request, location, left - 1)
     }
     const target = location === null
       ? "it names no place to go to"
@@ -116,9 +119,10 @@ export const make = Effect.fnUntraced(function*(
       ? `it leads to another origin, ${location.origin}, where headers must not follow; use that URL if it is meant`
       : "it was not followed"
     const shown = Endpoint.shown(url)
-    const { reason } = yield* Failure.fromResponse(response, { verb: request.verb, shown, detail: `a redirect: ${target}` })
-    return yield* Effect.fail(reason)
-  })
+    const detail = `a redirect: ${target}`
+    return Effect.flatMap(Failure.fromResponse(response, { verb: request.verb, shown, detail }), ({ reason }) =>
+      Effect.fail(reason))
+  }
 
   const open: Requests["open"] = (request) => attempt(request, request.url ?? endpoint.url, redirects)
 

@@ -15,9 +15,9 @@ export interface Policy {
   readonly longest: number
 }
 
-export const resolve = (policy: Options["retry"]): Policy => {
-  if (Schedule.isSchedule(policy)) return { schedule: policy, longest: Infinity }
-  const { attempts = 2, baseDelay = "250 millis", jitter = true, maxDelay = "10 seconds" } = policy ?? {}
+const backoff = (
+  { attempts = 2, baseDelay = "250 millis", jitter = true, maxDelay = "10 seconds" }: Exclude<Options["retry"], Policy["schedule"] | undefined>
+): Policy => {
   const longest = Duration.toMillis(maxDelay)
   return {
     longest,
@@ -32,6 +32,15 @@ export const resolve = (policy: Options["retry"]): Policy => {
     )
   }
 }
+
+const standard = backoff({})
+
+export const resolve = (policy: Options["retry"]): Policy =>
+  policy === undefined
+    ? standard
+    : Schedule.isSchedule(policy)
+    ? { schedule: policy, longest: Infinity }
+    : backoff(policy)
 
 export interface Situation {
   readonly method: string
