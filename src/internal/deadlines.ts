@@ -6,7 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as FiberHandle from "effect/FiberHandle"
 import type * as Scope from "effect/Scope"
 
 /** Something with a deadline; `slot` belongs to the heap. */
@@ -99,19 +99,17 @@ export const make = Effect.fnUntraced(function*<E extends Entry>(
 ): Effect.fn.Return<Deadlines<E>, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const heap = new Heap<E>()
-  // When the watching fiber will wake, and how to wake it sooner.
+  // There is none while there are no deadlines, and another one when it would sleep for too long.
+  const sleep = yield* FiberHandle.makeRuntime<never>()
   let wakesAt = Infinity
-  let wake: ((exit: Exit.Exit<void>) => void) | undefined
 
-  const sooner = Effect.callback<void>((resume) => {
-    // Added after this fiber looked, and before it came here.
-    if ((heap.top?.at ?? Infinity) < wakesAt) return resume(Exit.void)
-    wake = resume
-    return Effect.sync(() => {
-      wake = undefined
-    })
-  })
-  const watch = Effect.suspend(() => {
+  const sleepUntil = (at: number) => {
+    wakesAt = at
+    // Whole milliseconds, as clocks have them: the rest of one could be too little to move the time.
+    const millis = Math.max(0, Math.ceil(at - clock.currentTimeMillisUnsafe()))
+    sleep(Effect.andThen(Effect.sleep(Duration.millis(millis)), Effect.sync(wake)))
+  }
+  const wake = () => {
     const now = clock.currentTimeMillisUnsafe()
     let entry = heap.top
     while (entry !== undefined && entry.at <= now) {
@@ -119,29 +117,17 @@ export const make = Effect.fnUntraced(function*<E extends Entry>(
       onDue(entry, now)
       entry = heap.top
     }
-    wakesAt = entry === undefined ? Infinity : entry.at
-    return entry === undefined
-      ? sooner
-      // Whole milliseconds, as clocks have them: the rest of one could be too little to move the time.
-      : Effect.raceFirst(Effect.sleep(Duration.millis(Math.ceil(entry.at - now))), sooner)
-  })
-  yield* Effect.forkScoped(Effect.forever(watch), { startImmediately: true })
-
-  const wakeFor = (entry: E) => {
-    if (entry.at >= wakesAt || wake === undefined) return
-    const resume = wake
-    wake = undefined
-    wakesAt = entry.at
-    resume(Exit.void)
+    wakesAt = Infinity
+    if (entry !== undefined) sleepUntil(entry.at)
   }
   return {
     add: (entry) => {
       heap.add(entry)
-      wakeFor(entry)
+      if (entry.at < wakesAt) sleepUntil(entry.at)
     },
     move: (entry, at) => {
       heap.move(entry, at)
-      wakeFor(entry)
+      if (entry.slot >= 0 && at < wakesAt) sleepUntil(at)
     },
     remove: (entry) => heap.remove(entry)
   }

@@ -7,11 +7,11 @@ import type { Comparison, Mode, Subject } from "../Figure.ts"
 
 const kept = "kept for each"
 
-/** Connections: processes are the dear ones. */
-const countOf = (mode: Mode, { address }: Subject) =>
+/** Connections before the first reading, and those that are measured: processes are the dear ones. */
+const countsOf = (mode: Mode, { address }: Subject) =>
   address.transport === "stdio"
-    ? { full: 24, quick: 8, minimal: 2 }[mode]
-    : { full: 200, quick: 50, minimal: 2 }[mode]
+    ? { full: [16, 24], quick: [8, 8], minimal: [1, 2] }[mode] as [number, number]
+    : { full: [50, 200], quick: [50, 50], minimal: [1, 2] }[mode] as [number, number]
 
 const collectGarbage = async () => {
   // What one round finalizes, the next one frees.
@@ -47,10 +47,10 @@ export const figure: Comparison = {
           sessions.push(session)
         }
       }
+      const [first, count] = countsOf(mode, subject)
       // What is loaded, compiled and cached with the first ones is not theirs.
-      await connect(Math.min(4, countOf(mode, subject)))
+      await connect(first)
       const before = await used()
-      const count = countOf(mode, subject)
       await connect(count)
       const after = await used()
       await Promise.all(sessions.map((session) => session.close()))
