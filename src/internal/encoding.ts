@@ -7,16 +7,15 @@ const slabBytes = 8 * 1024
 /** UTF-8 takes no more for a unit of UTF-16. */
 const bytesPerUnit = 3
 
+let slab = new Uint8Array(0)
+
 /** For texts that are gone soon. */
-export const make = (): (text: string) => Uint8Array => {
-  let slab = new Uint8Array(0)
-  return (text) => {
-    const most = text.length * bytesPerUnit
-    if (most > slabBytes / 2) return encoder.encode(text)
-    if (most > slab.length) slab = new Uint8Array(slabBytes)
-    const { written } = encoder.encodeInto(text, slab)
-    const encoded = slab.subarray(0, written)
-    slab = slab.subarray(written)
-    return encoded
-  }
+export const utf8 = (text: string): Uint8Array => {
+  const most = text.length * bytesPerUnit
+  if (most > slabBytes / 2) return encoder.encode(text)
+  if (most > slab.length) slab = new Uint8Array(slabBytes)
+  const { written } = encoder.encodeInto(text, slab)
+  const encoded = slab.subarray(0, written)
+  slab = slab.subarray(written)
+  return encoded
 }

@@ -19,7 +19,7 @@ import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Diagnostic from "../Diagnostic.ts"
-import * as Encoding from "../internal/encoding.ts"
+import { utf8 } from "../internal/encoding.ts"
 import { parseJson } from "../internal/parseJson.ts"
 import * as PlainText from "../internal/plainText.ts"
 import { Turnstile, type Visitor } from "../internal/turnstile.ts"
@@ -97,7 +97,6 @@ const start = Effect.fnUntraced(function*(
   const fibers = yield* FiberSet.make<unknown, never>()
   const run = yield* FiberSet.runtime(fibers)()
   const exchanges = new Map<JsonRpc.RequestId, Exchange>()
-  const utf8 = Encoding.make()
   let open = true
   let agreement: Agreement | undefined
   let session: Session | undefined
