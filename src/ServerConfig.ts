@@ -31,7 +31,8 @@ import * as Revision from "./protocol/Revision.ts"
 
 export type { DialectName } from "./config/Dialects.ts"
 export type { ResolvedAuthorization } from "./config/Authorization.ts"
-export { reveal, type Text } from "./config/Expander.ts"
+export type { Text } from "./config/Expander.ts"
+export { reveal } from "./internal/reveal.ts"
 export {
   resolve,
   type Resolved,

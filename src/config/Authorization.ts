@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
+import { reveal } from "../internal/reveal.ts"
 import * as McpError from "../McpError.ts"
 import * as Expander from "./Expander.ts"
 import * as File from "./File.ts"
@@ -175,13 +176,13 @@ const texts = Effect.fnUntraced(function*<const Name extends string>(
   const expanded: { [_ in Name]?: string } = {}
   for (const name of names) {
     const template = values[name]
-    if (template !== undefined) expanded[name] = Expander.reveal(yield* expander.expand([...at, name], template, Rules.notBlank))
+    if (template !== undefined) expanded[name] = reveal(yield* expander.expand([...at, name], template, Rules.notBlank))
   }
   return expanded
 })
 
 const secret = Effect.fnUntraced(function*(at: Expander.Field, template: Redacted.Redacted<string>, expander: Expander.Expander) {
-  return Redacted.make(Expander.reveal(yield* expander.expand(at, Redacted.value(template), Rules.notBlank)))
+  return Redacted.make(reveal(yield* expander.expand(at, Redacted.value(template), Rules.notBlank)))
 })
 
 /** From the config itself, or from a file each time. */
@@ -222,7 +223,7 @@ export const resolve = Effect.fnUntraced(function*(
   const { idp } = auth
   const scopes: Array<string> = []
   for (const [index, scope] of (auth.scopes ?? []).entries()) {
-    scopes.push(Expander.reveal(yield* expander.expand(["auth", "scopes", index], scope, Rules.notBlank)))
+    scopes.push(reveal(yield* expander.expand(["auth", "scopes", index], scope, Rules.notBlank)))
   }
   const key = yield* privateKey(auth, expander)
   const clientSecret = auth.clientSecret === undefined

@@ -7,14 +7,13 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
+import { reveal } from "../internal/reveal.ts"
 import type * as McpError from "../McpError.ts"
 import * as Rules from "./Rules.ts"
 import * as Template from "./Template.ts"
 
 /** An expanded text: `Redacted` as soon as a variable of the environment is part of it. */
 export type Text = string | Redacted.Redacted<string>
-
-export const reveal = (text: Text): string => typeof text === "string" ? text : Redacted.value(text)
 
 /** Everything that stands in the way of using an entry. */
 export interface Problems {

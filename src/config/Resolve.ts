@@ -10,6 +10,7 @@ import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Struct from "effect/Struct"
+import { reveal } from "../internal/reveal.ts"
 import * as McpError from "../McpError.ts"
 import type { Revision } from "../protocol/Revision.ts"
 import type { Http, ServerConfig, Socket, Stdio, WebSocket } from "../ServerConfig.ts"
@@ -133,7 +134,7 @@ const stdio = Effect.fnUntraced(function*(config: Stdio, expander: Expander.Expa
   const cwd = config.cwd === undefined ? undefined : yield* expander.expandPath(["cwd"], config.cwd)
   return {
     _tag: "Stdio",
-    command: Expander.reveal(command),
+    command: reveal(command),
     args,
     env: yield* Environment.make(config, expander),
     ...(cwd === undefined ? {} : { cwd }),
@@ -156,7 +157,7 @@ const remote = Effect.fnUntraced(function*(
     url,
     headers: token === undefined
       ? headers
-      : { ...headers, Authorization: Redacted.make(`Bearer ${Expander.reveal(token)}`) },
+      : { ...headers, Authorization: Redacted.make(`Bearer ${reveal(token)}`) },
     ...Struct.pick(config, commonKeys)
   }
 })
@@ -197,7 +198,7 @@ const noteTls = (config: Http | WebSocket, url: string, scheme: "https" | "wss",
 
 /** How the server is reached, where it is not by the platform's own ways. */
 const connection = Effect.fnUntraced(function*(config: Http, url: Expander.Text, expander: Expander.Expander) {
-  const text = Expander.reveal(url)
+  const text = reveal(url)
   const socket = UnixSocket.parse(text)
   noteTls(config, text, "https", expander)
   if (config.proxy !== undefined && config.proxy !== false && socket !== undefined) {
@@ -205,7 +206,7 @@ const connection = Effect.fnUntraced(function*(config: Http, url: Expander.Text,
   }
   const proxy = config.proxy === undefined || config.proxy === false
     ? config.proxy
-    : Redacted.make(Expander.reveal(yield* expander.expand(["proxy"], Redacted.value(config.proxy), Rules.proxy)))
+    : Redacted.make(reveal(yield* expander.expand(["proxy"], Redacted.value(config.proxy), Rules.proxy)))
   return {
     ...(socket === undefined ? {} : {
       url: Redacted.isRedacted(url) ? Redacted.make(socket.url) : socket.url,
@@ -233,7 +234,7 @@ const http = Effect.fnUntraced(function*(config: Http, expander: Expander.Expand
 
 const webSocket = Effect.fnUntraced(function*(config: WebSocket, expander: Expander.Expander) {
   const resolved = { _tag: "WebSocket", ...yield* remote(config, Rules.webSocketProtocols, expander) } as const
-  noteTls(config, Expander.reveal(resolved.url), "wss", expander)
+  noteTls(config, reveal(resolved.url), "wss", expander)
   const auth = Authorization.choose(config.auth, resolved.headers)
   return {
     ...resolved,
@@ -248,7 +249,7 @@ const socket = Effect.fnUntraced(function*(config: Socket, expander: Expander.Ex
   return {
     _tag: "Socket",
     // Where there is none, the expander has noted why.
-    address: SocketAddress.parse(Expander.reveal(url)) ?? { path: "" },
+    address: SocketAddress.parse(reveal(url)) ?? { path: "" },
     ...Struct.pick(config, [...commonKeys, "closeTimeout", "maxMessageBytes"])
   } satisfies ResolvedSocket
 })

@@ -8,9 +8,10 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { type ChildProcessHandle, ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as McpError from "../McpError.ts"
+import { reveal } from "./reveal.ts"
 import * as SpawnFailure from "./spawnFailure.ts"
 import * as WindowsCommand from "./windowsCommand.ts"
 
@@ -23,9 +24,6 @@ export interface Program {
 }
 
 export type Spawn = (program: Program) => Effect.Effect<ChildProcessHandle, McpError.McpError, Scope.Scope>
-
-const reveal = (value: string | Redacted.Redacted<string>): string =>
-  Redacted.isRedacted(value) ? Redacted.value(value) : value
 
 /** On Windows: the file a command means, inside cmd.exe where it is a batch file. */
 const resolveOnWindows = Effect.fnUntraced(function*(

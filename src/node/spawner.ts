@@ -21,6 +21,7 @@ import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { type ChildProcessWithoutNullStreams, execFile, spawn as spawnChild } from "node:child_process"
 import * as Pipes from "../internal/pipes.ts"
+import { reveal } from "../internal/reveal.ts"
 import { Input, Output } from "./pipes.ts"
 
 const windows = process.platform === "win32"
@@ -29,9 +30,6 @@ const windows = process.platform === "win32"
 const groupTime = Duration.seconds(1)
 
 const pollTime = Duration.millis(10)
-
-const reveal = (value: string | Redacted.Redacted<string>): string =>
-  Redacted.isRedacted(value) ? Redacted.value(value) : value
 
 /** Nothing but a program with three pipes; nor what Effect's spawner refuses in its own words. */
 const isPlain = (command: Command): command is StandardCommand => {

@@ -1,7 +1,7 @@
 /** Where requests go and which headers of the user go with them: known, and checked, before the first one. */
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
-import * as Redacted from "effect/Redacted"
+import { reveal } from "../../internal/reveal.ts"
 import * as McpError from "../../McpError.ts"
 import type { Options } from "./options.ts"
 
@@ -15,9 +15,6 @@ export interface Endpoint {
   /** Names of headers that were left out because the protocol owns them (H-26). */
   readonly dropped: ReadonlyArray<string>
 }
-
-const reveal = (value: string | Redacted.Redacted<string>): string =>
-  Redacted.isRedacted(value) ? Redacted.value(value) : value
 
 /** Headers the protocol or HTTP itself owns. */
 const reserved: ReadonlySet<string> = new Set([
