@@ -15,6 +15,7 @@ import type * as SocketServer from "effect/socket/SocketServer"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import type { Binding } from "../Transport.ts"
+import { shallow } from "../transport/shallow.ts"
 import type * as Exchange from "./exchange.ts"
 import * as Guard from "./guard.ts"
 import * as LegacyHttp from "./legacyHttp.ts"
@@ -93,12 +94,13 @@ type Handler = (
 
 /** The endpoint of one server. */
 const makeServer = Effect.fnUntraced(function*(
-  binding: Binding,
+  server: Binding,
   options: HttpOptions
 ): Effect.fn.Return<Handler, never, Scope.Scope> {
   const { maxMessageBytes, maxSessions, sharing, ...limits } = defaults(options)
   const idleTimeout = Duration.fromInputUnsafe(options.idleTimeout ?? "10 minutes")
   const exchange: Exchange.Options = { ...limits, keepAlive: Duration.fromInputUnsafe(options.keepAlive ?? "15 seconds") }
+  const binding = shallow(server)
   const shared = yield* Shared.make(binding, { idleTimeout })
   const own = sharing === "shared" ? shared : binding
   const admit = makeDoor(maxSessions)
@@ -215,10 +217,11 @@ export const http = Effect.fnUntraced(function*(
  * connect may use it; listen on loopback, or on a Unix socket with permissions.
  */
 export const socket = Effect.fnUntraced(function*(
-  binding: Binding,
+  server: Binding,
   options: Options = {}
 ): Effect.fn.Return<void, never, SocketServer.SocketServer | Scope.Scope> {
   const { maxSessions, sharing, ...limits } = defaults(options)
+  const binding = shallow(server)
   const own = sharing === "shared" ? yield* Shared.make(binding) : binding
   yield* PlainSocket.serve(own, { ...limits, admit: makeDoor(maxSessions) })
 })

@@ -4,15 +4,12 @@
  * registers them; of all others the streams are used, which costs a fiber for
  * each pipe and a wake-up for each chunk.
  */
-import type * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { ChildProcessHandle } from "effect/process/ChildProcessSpawner"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Outbox } from "./outbox.ts"
-
-export type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
 /** Who uses the pipes. Nothing of it may throw. */
 export interface User {

@@ -11,6 +11,7 @@ import * as Diagnostic from "../Diagnostic.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import type { Binding, Link } from "../Transport.ts"
+import { shallow } from "../transport/shallow.ts"
 import * as Format from "./format.ts"
 import * as Redaction from "./redaction.ts"
 
@@ -125,7 +126,7 @@ export const make = Effect.fnUntraced(function*(binding: Binding, options: Optio
   })
 
   return {
-    binding: record(binding, false),
+    binding: record(shallow(binding), false),
     summary: () => ({ frames: frames.length, requests, redactions: redactor.count(), truncated }),
     text: () =>
       Format.render({
