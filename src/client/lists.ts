@@ -75,27 +75,42 @@ export const make = <A>(options: {
       return kept === undefined ? fetch(cursor, call, clock) : Effect.succeed(kept as McpSchema.Page<A>)
     })
 
+  /** Page by page, each but the first by the cursor of the one before; a walk that goes in circles or has no end fails. */
+  const walk = (call: CallOptions | undefined) => {
+    const seen = new Set<string>()
+    return (cursor: string | undefined) =>
+      Effect.flatMap(page(cursor, call), ({ items, nextCursor }) => {
+        if (nextCursor !== undefined && seen.has(nextCursor)) {
+          return fail(new McpError.PaginationLoop({ method, pages: seen.size + 1, kind: "RepeatedCursor" }))
+        }
+        if (nextCursor !== undefined) seen.add(nextCursor)
+        return seen.size < maxPages
+          ? Effect.succeed({ items, nextCursor })
+          : fail(new McpError.PaginationLoop({ method, pages: maxPages, kind: "TooManyPages" }))
+      })
+  }
+
   const pages = (call?: CallOptions) =>
     Stream.suspend(() => {
-      const seen = new Set<string>()
+      const step = walk(call)
       return Stream.paginate<string | undefined, ReadonlyArray<A>, McpError.McpError>(undefined, (cursor) =>
-        Effect.flatMap(page(cursor, call), ({ items, nextCursor }) => {
-          if (nextCursor === undefined) return Effect.succeed([[items], Option.none()] as const)
-          if (seen.has(nextCursor)) {
-            return fail(new McpError.PaginationLoop({ method, pages: seen.size + 1, kind: "RepeatedCursor" }))
-          }
-          seen.add(nextCursor)
-          if (seen.size >= maxPages) {
-            return fail(new McpError.PaginationLoop({ method, pages: maxPages, kind: "TooManyPages" }))
-          }
-          return Effect.succeed([[items], Option.some<string | undefined>(nextCursor)] as const)
-        }))
+        Effect.map(step(cursor), ({ items, nextCursor }) =>
+          [[items], nextCursor === undefined ? Option.none() : Option.some(nextCursor)] as const))
     })
 
   if (options.absent) return { pages: () => Stream.empty, all: () => Effect.succeed([]) }
 
+  /** Most lists have one page, for which a stream would cost more than all the rest. */
   const collect = (call: CallOptions | undefined) =>
-    Effect.map(Stream.runCollect(pages(call)), (collected) => collected.flat())
+    Effect.suspend(() => {
+      const step = walk(call)
+      const from = (cursor: string | undefined, before: ReadonlyArray<A>): Effect.Effect<ReadonlyArray<A>, McpError.McpError> =>
+        Effect.flatMap(step(cursor), ({ items, nextCursor }) => {
+          const all = [...before, ...items]
+          return nextCursor === undefined ? Effect.succeed(all) : from(nextCursor, all)
+        })
+      return from(undefined, [])
+    })
 
   return {
     pages,
