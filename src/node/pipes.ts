@@ -96,7 +96,19 @@ export class Input<E> {
     }
     if (pipe.closed) return onClose()
     pipe.once("close", onClose)
-    const next = () => outbox.take(write)
+    let taking = false
+    let again = false
+    // One after the other, not one inside the other: many who wait with little each would use up the stack.
+    const next = () => {
+      again = true
+      if (taking) return
+      taking = true
+      while (again) {
+        again = false
+        outbox.take(write)
+      }
+      taking = false
+    }
     const write = (chunks: Batch | undefined) => {
       if (chunks === undefined) return void pipe.end()
       // What cannot be written is told when it closes.

@@ -347,6 +347,23 @@ describe.each([
         assert.deepStrictEqual(received.slice(1, -1).map(({ params }) => params?.i), Array.from({ length: 2_000 }, (_, i) => i))
       }))
 
+    it.live("any number of senders that wait for little room are let through one after the other", () =>
+      Effect.gen(function*() {
+        const { link, next } = yield* open({ ...fault(), highWaterMark: 1 })
+        const send = (i: number): Effect.Effect<void> =>
+          Effect.suspend(() => {
+            const full = link.backpressure()
+            if (full !== undefined) return Effect.andThen(full, send(i))
+            link.send(JsonRpc.notification("n", { i }))
+            return Effect.void
+          })
+        const all = Array.from({ length: 20_000 }, (_, i) => i)
+        yield* Effect.forEach(all, send, { concurrency: "unbounded" })
+        call(link, "received")
+        const received = JSON.parse(text(yield* next)) as ReadonlyArray<JsonRpc.Notification>
+        assert.deepStrictEqual(received.slice(0, -1).map(({ params }) => params?.i), all)
+      }))
+
     it.live("giving a request up reaches the server as a cancellation", () =>
       Effect.gen(function*() {
         const { link, next } = yield* open(fault())
