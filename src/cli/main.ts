@@ -7,4 +7,5 @@
 import { enableCompileCache } from "node:module"
 
 enableCompileCache()
-await import("./program.ts")
+const { run } = await import("./program.ts")
+run()

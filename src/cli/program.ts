@@ -1,4 +1,4 @@
-/** The `mcp-connect` command, run when this is imported. */
+/** The `mcp-connect` command. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStdio from "@effect/platform-node/NodeStdio"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
@@ -30,7 +30,7 @@ import * as Flags from "./flags.ts"
 import * as Screen from "./screen.ts"
 import * as Tokens from "./tokens.ts"
 
-const { version }: { readonly version: string } = createRequire(import.meta.url)("../../package.json")
+const { version }: { readonly version: string } = createRequire(import.meta.url)("mcp-connect/package.json")
 
 const exitCodes = Object.values(Exit.codes).map(({ code, meaning }) => `    ${String(code).padEnd(3)}  ${meaning}`)
 
@@ -71,11 +71,13 @@ const services = Layer.mergeAll(
   CliOutput.layerPresenter(presenter)
 )
 
-// A terminal that is closed is an end like any other: servers are taken down first.
-process.on("SIGHUP", () => process.emit("SIGTERM"))
-
-Command.run(command, { version }).pipe(
-  Effect.catchTag("ShowHelp", ({ errors }) => errors.length === 0 ? Effect.void : Effect.fail(Exit.usage(""))),
-  Effect.provide(services),
-  NodeRuntime.runMain({ disableErrorReporting: true })
-)
+/** Runs the command of this process's arguments. */
+export const run = (): void => {
+  // A terminal that is closed is an end like any other: servers are taken down first.
+  process.on("SIGHUP", () => process.emit("SIGTERM"))
+  Command.run(command, { version }).pipe(
+    Effect.catchTag("ShowHelp", ({ errors }) => errors.length === 0 ? Effect.void : Effect.fail(Exit.usage(""))),
+    Effect.provide(services),
+    NodeRuntime.runMain({ disableErrorReporting: true })
+  )
+}

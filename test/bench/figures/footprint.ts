@@ -4,7 +4,6 @@
  */
 import { execFile } from "node:child_process"
 import { cp, mkdtemp, readdir, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises"
-import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -52,15 +51,15 @@ const loaded = Object.keys(createRequire(import.meta.url).cache)
 console.log(loaded.filter((file) => /node_modules.(undici|ws).(index|lib)/.test(file)).length)
 `
 
+const published = ["package.json", "README.md", "CHANGELOG.md", "LICENSE", "src"]
+
+const building = ["rolldown.config.ts", "tsconfig.json", "tsconfig.build.json"]
+
 const build = async (directory: string) => {
-  const dist = join(directory, "dist")
-  const compiler = createRequire(import.meta.url).resolve("typescript/package.json")
-  await run(process.execPath, [join(compiler, "../bin/tsc"), "--project", join(repository, "tsconfig.build.json"), "--outDir", dist])
-  for (const name of ["package.json", "README.md", "CHANGELOG.md", "LICENSE", "src"]) {
-    await cp(join(repository, name), join(directory, name), { recursive: true })
-  }
+  for (const name of [...published, ...building]) await cp(join(repository, name), join(directory, name), { recursive: true })
   await symlink(modules, join(directory, "node_modules"), "junction")
-  return dist
+  await run("npm", ["run", "build"], { cwd: directory, shell: process.platform === "win32" })
+  return join(directory, "dist")
 }
 
 const importTimes = async (directory: string, dist: string, { mode, only, onStep }: Choice) => {
