@@ -438,7 +438,7 @@ const reasonOf = (exit: Exit.Exit<unknown, unknown>, server: string): McpError.M
   const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
   return McpError.isMcpError(error) && error.server === server && error.reason._tag === "ConnectionClosed"
     ? error.reason
-    : new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })
+    : McpError.scopeClosed
 }
 
 interface ResolvedLimits {

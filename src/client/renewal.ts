@@ -41,8 +41,7 @@ export const make = (options: {
     alive = Exit.isSuccess(exit)
     // Interrupted by its scope alone: for those who wait, the connection was closed.
     const closed = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-    const reason = new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })
-    Deferred.doneUnsafe(renewed, closed ? Exit.fail(McpError.make(reason, server)) : exit)
+    Deferred.doneUnsafe(renewed, closed ? Exit.fail(McpError.make(McpError.scopeClosed, server)) : exit)
   }
 
   const renewed = Effect.uninterruptibleMask((restore) =>

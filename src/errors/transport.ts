@@ -43,6 +43,9 @@ export class ConnectionClosed extends Schema.Error<ConnectionClosed>(id("Connect
   }
 }
 
+/** Why a link ended whose own scope was closed. One for all of them: making an error takes longer than the rest of closing. */
+export const scopeClosed: ConnectionClosed = new ConnectionClosed({ by: "client", detail: "its scope was closed" })
+
 /** A message is larger than the limit. The connection ends: framing cannot be trusted after it. */
 export class MessageTooLarge extends Schema.Error<MessageTooLarge>(id("MessageTooLarge"))({
   _tag: Schema.tag("MessageTooLarge"),

@@ -305,7 +305,7 @@ export const fromEffect = (transport: EffectClient.Transport): Binding => ({
       return before === undefined ? effect : Effect.andThen(Fiber.await(before), effect)
     }
     yield* Effect.addFinalizer(() =>
-      Effect.sync(() => close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })))
+      Effect.sync(() => close(McpError.scopeClosed))
     )
     return {
       send: (message) => {

@@ -119,7 +119,7 @@ export const make = <R>(
         // Registered last, so that it runs first: the client hears of its own
         // close before the server is interrupted.
         yield* Effect.addFinalizer(() =>
-          Effect.sync(() => close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })))
+          Effect.sync(() => close(McpError.scopeClosed))
         )
         return {
           send,

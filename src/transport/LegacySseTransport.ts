@@ -192,7 +192,7 @@ const start = Effect.fnUntraced(function*(
         agreed = true
       }
     },
-    close: Effect.sync(() => close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })))
+    close: Effect.sync(() => close(McpError.scopeClosed))
   }
 })
 

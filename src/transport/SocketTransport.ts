@@ -131,7 +131,7 @@ const start = Effect.fnUntraced(function*(
   return {
     link: LineLink.make(outbox),
     close: Effect.suspend(() => {
-      close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" }))
+      close(McpError.scopeClosed)
       return Fiber.await(writing).pipe(
         Effect.andThen(Deferred.await(gone)),
         Effect.timeoutOption(options.closeTimeout ?? "2 seconds"),

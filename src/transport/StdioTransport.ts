@@ -202,7 +202,7 @@ const start = Effect.fnUntraced(function*(
   return {
     link: LineLink.make(outbox),
     close: Effect.suspend(() => {
-      close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" }))
+      close(McpError.scopeClosed)
       return Effect.asVoid(Fiber.await(gone))
     })
   }

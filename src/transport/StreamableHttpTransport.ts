@@ -406,7 +406,7 @@ const start = Effect.fnUntraced(function*(
 
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {
-      receiver.onClose(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" }))
+      receiver.onClose(McpError.scopeClosed)
       open = false
       unaccepted.release()
       for (const exchange of exchanges.values()) stop(exchange)

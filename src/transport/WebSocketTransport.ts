@@ -206,7 +206,7 @@ const start = Effect.fnUntraced(function*(
       abandon: (id, reason) => send(JsonRpc.notification("notifications/cancelled", { requestId: id, reason }))
     },
     close: Effect.gen(function*() {
-      close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" }))
+      close(McpError.scopeClosed)
       if (Deferred.isDoneUnsafe(gone)) return
       socket.close(1000)
       const ended = yield* Effect.timeoutOption(Deferred.await(gone), options.closeTimeout ?? closeTime)

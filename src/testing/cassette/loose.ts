@@ -186,7 +186,7 @@ export const make = (tape: Replay.Tape): Replay.Replay => {
       }
     })
 
-    yield* Effect.addFinalizer(() => Effect.sync(() => close(Replay.closedByClient())))
+    yield* Effect.addFinalizer(() => Effect.sync(() => close(McpError.scopeClosed)))
     yield* Effect.mapError(follow(opening, undefined), (reason) => McpError.make(reason))
     return {
       send: (message: JsonRpc.Message) => {

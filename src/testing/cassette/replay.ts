@@ -51,7 +51,4 @@ export const deviation = (
       : Compare.diff(Compare.essence(expected.message, ignored), Compare.essence(message, ignored))
   })
 
-export const closedByClient = (): McpError.ConnectionClosed =>
-  new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })
-
 export type { Line } from "../../recording/format.ts"

@@ -183,7 +183,7 @@ export const make = (tape: Replay.Tape): Replay.Replay => {
       }
     })
 
-    yield* Effect.addFinalizer(() => Effect.sync(() => close(Replay.closedByClient())))
+    yield* Effect.addFinalizer(() => Effect.sync(() => close(McpError.scopeClosed)))
     const refused = lines.findIndex(({ frame }) => frame.type === "refused")
     const reason = lines[refused]?.frame
     if (reason?.type === "refused") {

@@ -51,7 +51,7 @@ export const make = (serve: (peer: Peer) => Effect.Effect<void, never, Scope.Sco
       { startImmediately: true }
     )
     yield* Effect.addFinalizer(() =>
-      Effect.sync(() => close(new McpError.ConnectionClosed({ by: "client", detail: "its scope was closed" })))
+      Effect.sync(() => close(McpError.scopeClosed))
     )
     return {
       send,
