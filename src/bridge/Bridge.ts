@@ -39,6 +39,8 @@ export interface Options {
   readonly maxBufferedBytes?: number | undefined
   /** Most sessions of one server at a time; a further one is refused. Default: 100. */
   readonly maxSessions?: number | undefined
+  /** Most requests of one server in flight at a time, over HTTP and on a shared link; a further one is refused. Default: 1,000. */
+  readonly maxRequests?: number | undefined
 }
 
 export interface HttpOptions extends Options {
@@ -63,17 +65,18 @@ export interface Endpoint {
 
 const mebibyte = 1024 * 1024
 
-const defaults = ({ maxBufferedBytes = 16 * mebibyte, maxMessageBytes = 16 * mebibyte, maxSessions = 100, sharing = "session" }: Options) => ({
-  maxBufferedBytes,
-  maxMessageBytes,
-  maxSessions,
-  sharing
+const defaults = (options: Options) => ({
+  maxBufferedBytes: options.maxBufferedBytes ?? 16 * mebibyte,
+  maxMessageBytes: options.maxMessageBytes ?? 16 * mebibyte,
+  maxSessions: options.maxSessions ?? 100,
+  maxRequests: options.maxRequests ?? 1_000,
+  sharing: options.sharing ?? "session"
 })
 
 /** The path of a server; names are in the URL as they are in the config. */
 const pathOf = (name: string): string => `/${encodeURIComponent(name)}`
 
-/** Counts sessions in and out. */
+/** Counts sessions or requests in and out. */
 const makeDoor = (limit: number) => {
   let inside = 0
   return () => {
@@ -97,24 +100,28 @@ const makeServer = Effect.fnUntraced(function*(
   server: Binding,
   options: HttpOptions
 ): Effect.fn.Return<Handler, never, Scope.Scope> {
-  const { maxMessageBytes, maxSessions, sharing, ...limits } = defaults(options)
+  const { maxMessageBytes, maxRequests, maxSessions, sharing, ...limits } = defaults(options)
   const idleTimeout = Duration.fromInputUnsafe(options.idleTimeout ?? "10 minutes")
   const exchange: Exchange.Options = { ...limits, keepAlive: Duration.fromInputUnsafe(options.keepAlive ?? "15 seconds") }
   const binding = shallow(server)
-  const shared = yield* Shared.make(binding, { idleTimeout })
+  const shared = yield* Shared.make(binding, { idleTimeout, maxRequests })
   const own = sharing === "shared" ? shared : binding
   const admit = makeDoor(maxSessions)
+  const begin = makeDoor(maxRequests)
   const legacy = yield* LegacyHttp.make({ ...exchange, idleTimeout, binding: own, admit })
 
   const upgrade: Handler = Effect.fnUntraced(function*(request, headers) {
     const admitted = admit()
-    if (admitted === undefined) return LegacyHttp.full(headers)
+    if (admitted === undefined) return Reply.busy("sessions", headers)
     yield* Effect.addFinalizer(() => Effect.sync(admitted.leave))
     return yield* WebSocket.serve(request, own, { ...limits, maxMessageBytes })
   })
 
-  const post: Handler = (request, headers) =>
-    Reply.read(request, { maxMessageBytes, headers }).pipe(
+  const post: Handler = Effect.fnUntraced(function*(request, headers) {
+    const begun = begin()
+    if (begun === undefined) return Reply.busy("requests", headers)
+    yield* Effect.addFinalizer(() => Effect.sync(begun.leave))
+    return yield* Reply.read(request, { maxMessageBytes, headers }).pipe(
       Effect.interruptible,
       Effect.flatMap((body) => {
         const [first] = body.messages
@@ -124,6 +131,7 @@ const makeServer = Effect.fnUntraced(function*(
       }),
       Effect.catch(Effect.succeed)
     )
+  })
 
   return (request, headers) => {
     if (WebSocket.isUpgrade(request)) return Effect.scoped(Effect.interruptible(upgrade(request, headers)))
@@ -220,8 +228,8 @@ export const socket = Effect.fnUntraced(function*(
   server: Binding,
   options: Options = {}
 ): Effect.fn.Return<void, never, SocketServer.SocketServer | Scope.Scope> {
-  const { maxSessions, sharing, ...limits } = defaults(options)
+  const { maxRequests, maxSessions, sharing, ...limits } = defaults(options)
   const binding = shallow(server)
-  const own = sharing === "shared" ? yield* Shared.make(binding) : binding
+  const own = sharing === "shared" ? yield* Shared.make(binding, { maxRequests }) : binding
   yield* PlainSocket.serve(own, { ...limits, admit: makeDoor(maxSessions) })
 })

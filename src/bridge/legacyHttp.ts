@@ -42,7 +42,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const begin = Effect.fnUntraced(function*(body: Reply.Body, headers: Headers) {
     const admitted = options.admit()
-    if (admitted === undefined) return full(headers)
+    if (admitted === undefined) return Reply.busy("sessions", headers)
     const scope = yield* Scope.fork(parent)
     const id = newId()
     yield* Scope.addFinalizer(scope, Effect.sync(() => {
@@ -106,7 +106,3 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   }
 })
-
-/** There are as many sessions as there may be. */
-export const full = (headers: Headers): HttpServerResponse.HttpServerResponse =>
-  Reply.refuse(503, InternalError, "there are too many sessions", { headers: { ...headers, "retry-after": "5" } })

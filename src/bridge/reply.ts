@@ -20,6 +20,10 @@ export const refuse = (
     { status, headers: options.headers }
   )
 
+/** There are as many as there may be. */
+export const busy = (what: "sessions" | "requests", headers: Headers): HttpServerResponse.HttpServerResponse =>
+  refuse(503, JsonRpc.ErrorCode.InternalError, `there are too many ${what}`, { headers: { ...headers, "retry-after": "5" } })
+
 export const accepted = (headers: Headers): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.empty({ status: 202, headers })
 

@@ -22,7 +22,12 @@ import * as Failure from "./failure.ts"
 export interface Options {
   /** How long the link is kept while there is no session. Default: for as long as the scope is open. */
   readonly idleTimeout?: Duration.Input | undefined
+  /** Most requests in flight on the link, and as many questions of the server; further ones are refused. */
+  readonly maxRequests: number
 }
+
+/** Resources that sessions subscribe to. Only an end of one takes it away again. */
+const maxSubscriptions = 10_000
 
 const subscriptionKey = "io.modelcontextprotocol/subscriptionId"
 const logLevelKey = "io.modelcontextprotocol/logLevel"
@@ -39,7 +44,11 @@ interface Call {
   /** Nobody, once its session has left. */
   owner: Member | undefined
   readonly id: JsonRpc.RequestId
-  readonly request: JsonRpc.Request
+  readonly method: string
+  /** What the session gave it to be told of its progress. */
+  readonly progressToken: unknown
+  /** Whether it asked for log messages. */
+  readonly logs: boolean
   /** What its answer is for beside its owner. */
   readonly onAnswer?: (answer: JsonRpc.Success | JsonRpc.Failure) => void
 }
@@ -54,7 +63,7 @@ const withMeta = (params: JsonRpc.JsonObject, key: string, value: unknown): Json
   _meta: { ...metaOf(params), [key]: value }
 })
 
-/** Joins and leaves. One per link. */
+/** Members join it and leave it. One per link. */
 class Hub {
   /** Why the link is gone. */
   closed: McpErrorReason | undefined
@@ -69,6 +78,11 @@ class Hub {
   private initialized = false
   /** What the latest message took on the wire. */
   private bytes = 0
+  private readonly maxRequests: number
+
+  constructor({ maxRequests }: Options) {
+    this.maxRequests = maxRequests
+  }
 
   readonly receiver: Receiver = {
     onMessage: (value, bytes) => {
@@ -140,32 +154,42 @@ class Hub {
       this.deliver(member, JsonRpc.success(request.id, {}))
       return 0
     }
+    if (this.calls.size >= this.maxRequests) {
+      return this.decline(member, request.id, "there are too many requests in flight", JsonRpc.ErrorCode.InternalError)
+    }
     if (request.method === "resources/subscribe" && typeof request.params?.uri === "string") {
       const members = this.subscribers.get(request.params.uri) ?? new Set()
+      if (members.size === 0 && this.subscribers.size >= maxSubscriptions) {
+        return this.decline(member, request.id, "there are too many subscriptions", JsonRpc.ErrorCode.InternalError)
+      }
       this.subscribers.set(request.params.uri, members.add(member))
     }
-    return this.call({
-      owner: member,
-      id: request.id,
-      request,
-      ...(request.method === "initialize" ? { onAnswer: this.shakeHands() } : {})
-    })
+    return this.call(member, request, request.method === "initialize" ? this.shakeHands() : undefined)
   }
 
-  private decline(member: Member, id: JsonRpc.RequestId, message: string): number {
-    this.deliver(member, JsonRpc.failure(id, { code: JsonRpc.ErrorCode.InvalidRequest, message }))
+  private decline(member: Member, id: JsonRpc.RequestId, message: string, code: number = JsonRpc.ErrorCode.InvalidRequest): number {
+    this.deliver(member, JsonRpc.failure(id, { code, message }))
     return 0
   }
 
-  private call(call: Call): number {
-    const id = ++this.lastId
-    const { method, params } = call.request
-    this.calls.set(id, call)
-    call.owner?.calls.set(call.id, id)
-    return this.forward(JsonRpc.request(
+  /** Keeps of a request what its answer needs: there may be many, with large arguments. */
+  private call(owner: Member | undefined, { id, method, params }: JsonRpc.Request, onAnswer?: Call["onAnswer"]): number {
+    const upstream = ++this.lastId
+    const meta = metaOf(params)
+    const progressToken = meta?.progressToken
+    this.calls.set(upstream, {
+      owner,
       id,
       method,
-      params !== undefined && metaOf(params)?.progressToken !== undefined ? withMeta(params, "progressToken", id) : params
+      progressToken,
+      logs: meta?.[logLevelKey] !== undefined,
+      ...(onAnswer === undefined ? {} : { onAnswer })
+    })
+    owner?.calls.set(id, upstream)
+    return this.forward(JsonRpc.request(
+      upstream,
+      method,
+      params !== undefined && progressToken !== undefined ? withMeta(params, "progressToken", upstream) : params
     ))
   }
 
@@ -204,7 +228,7 @@ class Hub {
     member.calls.delete(id)
     const call = this.calls.get(upstream)
     // A handshake is not to be cancelled, and others may wait for it.
-    if (call?.request.method === "initialize") call.owner = undefined
+    if (call?.method === "initialize") call.owner = undefined
     else if (this.calls.delete(upstream)) this.link?.abandon(upstream, reason)
   }
 
@@ -229,7 +253,7 @@ class Hub {
     }
     for (const [uri, members] of this.subscribers) {
       if (members.has(member) && !this.unsubscribe(member, uri)) {
-        this.call({ owner: undefined, id: 0, request: JsonRpc.request(0, "resources/unsubscribe", { uri }) })
+        this.call(undefined, JsonRpc.request(0, "resources/unsubscribe", { uri }))
       }
     }
   }
@@ -256,9 +280,8 @@ class Hub {
     switch (method) {
       case "notifications/progress": {
         const call = typeof params.progressToken === "number" ? this.calls.get(params.progressToken) : undefined
-        const token = metaOf(call?.request.params)?.progressToken
-        if (call?.owner === undefined || token === undefined) return
-        return this.deliver(call.owner, { ...message, params: { ...params, progressToken: token } })
+        if (call?.owner === undefined || call.progressToken === undefined) return
+        return this.deliver(call.owner, { ...message, params: { ...params, progressToken: call.progressToken } })
       }
       case "notifications/cancelled":
         return this.cancelledByServer(message, params.requestId)
@@ -279,8 +302,8 @@ class Hub {
   private audience(method: string, uri: unknown): ReadonlyArray<Member> {
     const subscribers = method === "notifications/resources/updated" && typeof uri === "string" ? this.subscribers.get(uri) : undefined
     if (subscribers !== undefined) return [...subscribers]
-    const askers = method !== "notifications/message" ? [] : [...this.calls.values()].flatMap(({ owner, request }) =>
-      owner !== undefined && metaOf(request.params)?.[logLevelKey] !== undefined ? [owner] : [])
+    const askers = method !== "notifications/message" ? [] : [...this.calls.values()].flatMap(({ logs, owner }) =>
+      logs && owner !== undefined ? [owner] : [])
     return askers.length > 0 ? [...new Set(askers)] : [...this.members]
   }
 
@@ -323,6 +346,7 @@ class Hub {
     // The newest call is the likeliest to have made the server ask.
     const member = [...this.calls.values()].findLast(({ owner }) => owner !== undefined)?.owner
     if (member === undefined) return this.refuse(message.id, "no client has a call in flight that could be asked")
+    if (this.asked.size >= this.maxRequests) return this.refuse(message.id, "there are too many questions without an answer")
     this.asked.set(message.id, member)
     this.deliver(member, message)
   }
@@ -336,16 +360,16 @@ class Hub {
  */
 export const make = Effect.fnUntraced(function*(
   binding: Binding,
-  options?: Options
+  options: Options
 ): Effect.fn.Return<Binding, never, Scope.Scope> {
   const opening = yield* Semaphore.make(1)
   const links = yield* RcRef.make({
     acquire: Effect.gen(function*() {
-      const hub = new Hub()
+      const hub = new Hub(options)
       hub.opened(yield* binding.open(hub.receiver))
       return hub
     }),
-    idleTimeToLive: options?.idleTimeout ?? "Infinity"
+    idleTimeToLive: options.idleTimeout ?? "Infinity"
   })
   const alive = opening.withPermit(Effect.gen(function*() {
     const hub = yield* RcRef.get(links)

@@ -128,6 +128,27 @@ describe("modern requests over HTTP", () => {
       )
     }).pipe(Effect.scoped))
 
+  it.effect("more requests than allowed are refused until one has ended", () =>
+    Effect.gen(function*() {
+      const { binding, links } = yield* hand()
+      const { post } = yield* serve(binding, { maxRequests: 1 })
+      const controller = new AbortController()
+      const slow = yield* Effect.forkChild(Effect.exit(post(modern(1, "slow"), modernHeaders("slow"), { signal: controller.signal })), {
+        startImmediately: true
+      })
+      yield* waitUntil(() => links[0]?.received.length === 1)
+      const refused = yield* post(modern(2, "slow"), modernHeaders("slow"))
+      assert.strictEqual(refused.status, 503)
+      assert.strictEqual(refused.headers.get("retry-after"), "5")
+      // Sessions are no way around it.
+      assert.strictEqual((yield* post(JsonRpc.request(1, "initialize", {}))).status, 503)
+      controller.abort()
+      yield* Fiber.join(slow)
+      yield* waitUntil(() => links[0]?.received.length === 2)
+      yield* Effect.forkChild(Effect.exit(post(modern(3, "slow"), modernHeaders("slow"))), { startImmediately: true })
+      yield* waitUntil(() => links[0]?.received.length === 3)
+    }).pipe(Effect.scoped))
+
   it.effect("notifications of a subscription carry the id that the client gave it", () =>
     Effect.gen(function*() {
       const { binding, links } = yield* hand()

@@ -29,9 +29,9 @@ const join = Effect.fnUntraced(function*(shared: Binding) {
   return { link, received, closed, leave: Scope.close(scope, Exit.void) }
 })
 
-const setUp = Effect.fnUntraced(function*(onMessage?: OnMessage, options?: Shared.Options) {
+const setUp = Effect.fnUntraced(function*(onMessage?: OnMessage, options?: Partial<Shared.Options>) {
   const { binding, links } = yield* hand(onMessage)
-  const shared = yield* Shared.make(binding, options)
+  const shared = yield* Shared.make(binding, { maxRequests: 1_000, ...options })
   return { shared, links }
 })
 
@@ -241,6 +241,54 @@ describe("one link for several sessions", () => {
       const log = JsonRpc.notification("notifications/message", { data: "x" })
       yield* links[0]?.peer.send(log) ?? Effect.void
       assert.deepStrictEqual([one.received, two.received], [[changed, log], [changed]])
+    }).pipe(Effect.scoped))
+
+  it.effect("more requests than allowed are refused until one has ended, whoever made them", () =>
+    Effect.gen(function*() {
+      const { links, shared } = yield* setUp(undefined, { maxRequests: 2 })
+      const one = yield* join(shared)
+      const two = yield* join(shared)
+      one.link.send(JsonRpc.request("a", "slow", {}))
+      one.link.send(JsonRpc.request("b", "slow", {}))
+      two.link.send(JsonRpc.request("a", "slow", {}))
+      const [refusal] = two.received
+      assert.deepInclude(refusal, { id: "a", error: { code: -32603, message: "there are too many requests in flight" } })
+      assert.lengthOf(two.received, 1)
+      one.link.abandon("b", "enough")
+      two.link.send(JsonRpc.request("a", "slow", {}))
+      yield* waitUntil(() => links[0]?.received.length === 4)
+      assert.deepStrictEqual(methods(links[0]?.received ?? []), ["slow", "slow", "notifications/cancelled", "slow"])
+      assert.lengthOf(two.received, 1)
+    }).pipe(Effect.scoped))
+
+  it.effect("more questions of the server than allowed are refused until one is answered", () =>
+    Effect.gen(function*() {
+      const { links, shared } = yield* setUp(undefined, { maxRequests: 2 })
+      const one = yield* join(shared)
+      one.link.send(JsonRpc.request(1, "slow", {}))
+      yield* waitUntil(() => links[0]?.received.length === 1)
+      const ask = (id: number) => links[0]?.peer.send(JsonRpc.request(id, "roots/list", {})) ?? Effect.void
+      for (const id of [1, 2, 3]) yield* ask(id)
+      assert.lengthOf(one.received, 2)
+      yield* waitUntil(() => links[0]?.received.length === 2)
+      assert.deepInclude(links[0]?.received[1], { id: 3 })
+      one.link.send(JsonRpc.success(1, { roots: [] }))
+      yield* ask(4)
+      assert.lengthOf(one.received, 3)
+    }).pipe(Effect.scoped))
+
+  it.effect("sessions cannot subscribe to resources without end, but to those of others", () =>
+    Effect.gen(function*() {
+      const { shared } = yield* setUp(echo)
+      const one = yield* join(shared)
+      const two = yield* join(shared)
+      const subscribe = (session: typeof one, uri: number) => {
+        session.link.send(JsonRpc.request(uri, "resources/subscribe", { uri: `test://${uri}` }))
+        return waitUntil(() => session.received.length > 0).pipe(Effect.map(() => session.received.pop()))
+      }
+      for (let uri = 0; uri < 10_000; uri++) assert.property(yield* subscribe(one, uri), "result")
+      assert.nestedPropertyVal(yield* subscribe(two, 10_000), "error.message", "there are too many subscriptions")
+      assert.property(yield* subscribe(two, 9_999), "result")
     }).pipe(Effect.scoped))
 
   it.effect("when the server is lost every session is told, and the next one has a new server", () =>
