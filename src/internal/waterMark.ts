@@ -17,6 +17,10 @@ export class WaterMark {
     this.mark = mark
   }
 
+  get isEmpty(): boolean {
+    return this.level === 0
+  }
+
   rise(amount: number): void {
     this.level += amount
     if (this.level > this.mark && !this.released) this.full = true

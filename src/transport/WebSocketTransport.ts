@@ -71,6 +71,9 @@ const subprotocol = "mcp"
 
 const closeTime = Duration.seconds(2)
 
+/** A ping waits behind what is being sent; a server that takes nothing of it for so long is taken for gone all the same. */
+const sendTime = Duration.minutes(5)
+
 /** For what was destroyed to say so. */
 const terminateTime = Duration.seconds(1)
 
@@ -168,12 +171,20 @@ const start = Effect.fnUntraced(function*(
 
   const { liveness } = socket
   if (liveness !== undefined && options.ping !== false) {
-    const { interval = "30 seconds", timeout = "10 seconds" } = options.ping ?? {}
+    const interval = Duration.fromInputUnsafe(options.ping?.interval ?? "30 seconds")
+    const timeout = Duration.fromInputUnsafe(options.ping?.timeout ?? "10 seconds")
+    const round = Duration.toMillis(Duration.sum(interval, timeout))
     let alive = true
+    /** Milliseconds of sending without a sign of life. */
+    let sending = 0
     const check = Effect.flatMap(Effect.sleep(interval), () => {
       const before = liveness.heard()
       liveness.ping()
-      return Effect.map(Effect.sleep(timeout), () => liveness.heard() !== before)
+      return Effect.map(Effect.sleep(timeout), () => {
+        const answered = liveness.heard() !== before
+        sending = answered || waterMark.isEmpty ? 0 : sending + round
+        return answered || (sending > 0 && sending < Duration.toMillis(sendTime))
+      })
     })
     yield* Effect.whileLoop({
       while: () => alive,
@@ -183,7 +194,7 @@ const start = Effect.fnUntraced(function*(
       }
     }).pipe(
       Effect.andThen(Effect.sync(() => {
-        const millis = Duration.toMillis(Duration.fromInputUnsafe(timeout))
+        const millis = Duration.toMillis(timeout)
         close(new McpError.ConnectionClosed({ by: "server", detail: `it is silent: no answer to a ping within ${millis} ms` }))
         socket.terminate()
       })),

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
 import { createHash } from "node:crypto"
 import type { Socket } from "node:net"
 import { deflateRawSync } from "node:zlib"
@@ -238,6 +239,20 @@ describe("WebSocketTransport", () => {
       assert.isFalse(isClosed())
       socket.pause()
       assert.include((yield* closed).message, "no answer to a ping")
+    })))
+
+  it.effect("a server is not silent that is still being sent to: the ping waits behind a long message", () =>
+    onNode(Effect.gen(function*() {
+      const server = yield* serve()
+      const { isClosed, link } = yield* open({ url: server.url })
+      const { socket } = yield* server.next
+      socket.pause()
+      const bytes = link.send(JsonRpc.notification("x", { text: "x".repeat(32 * 1024 * 1024) }))
+      yield* TestClock.adjust("3 minutes")
+      assert.isFalse(isClosed())
+      socket.resume()
+      assert.lengthOf(yield* server.message, bytes)
+      assert.isFalse(isClosed())
     })))
 
   it.live("can be opened again, one link after the other and side by side", () =>

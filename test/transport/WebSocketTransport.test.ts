@@ -279,7 +279,12 @@ describe("WebSocketTransport", () => {
             }
           })
       }
-      return { did, service, end: () => handlers?.onClose(WebSockets.closed(1000, "")) }
+      return {
+        did,
+        service,
+        written: (bytes: number) => handlers?.onWritten(bytes),
+        end: () => handlers?.onClose(WebSockets.closed(1000, ""))
+      }
     }
 
     it.effect("a peer that answers pings lives; one that is silent ends the link with a typed error", () =>
@@ -300,6 +305,31 @@ describe("WebSocketTransport", () => {
         assert.deepStrictEqual(dead.did, ["ping", "terminate"])
         alive.end()
         dead.end()
+      }).pipe(Effect.scoped))
+
+    it.effect("a peer that takes nothing of what is sent to it is given five minutes, and no longer", () =>
+      Effect.gen(function*() {
+        const stuck = fake(false)
+        const { closed, isClosed, link } = yield* open({ url: "ws://x" }).pipe(Effect.provideService(WebSockets.WebSockets, stuck.service))
+        link.send(ping)
+        yield* TestClock.adjust("5 minutes")
+        assert.isFalse(isClosed())
+        yield* TestClock.adjust("20 seconds")
+        assert.include((yield* closed).message, "no answer to a ping")
+        stuck.end()
+      }).pipe(Effect.scoped))
+
+    it.effect("a peer that has taken all that was sent to it is silent like any other", () =>
+      Effect.gen(function*() {
+        const slow = fake(false)
+        const { closed, isClosed, link } = yield* open({ url: "ws://x" }).pipe(Effect.provideService(WebSockets.WebSockets, slow.service))
+        const bytes = link.send(ping)
+        yield* TestClock.adjust("2 minutes")
+        assert.isFalse(isClosed())
+        slow.written(bytes)
+        yield* TestClock.adjust("40 seconds")
+        assert.include((yield* closed).message, "no answer to a ping")
+        slow.end()
       }).pipe(Effect.scoped))
 
     it.effect("pings can be turned off", () =>
