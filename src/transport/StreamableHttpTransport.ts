@@ -293,8 +293,8 @@ const start = Effect.fnUntraced(function*(
         Effect.catch((reason) => Effect.sync(() => fail(exchange, reason))),
         Effect.catchCause((cause) => {
           if (Cause.hasInterruptsOnly(cause)) return Effect.void
-          fail(exchange, new McpError.Unreachable({ url: shown, delivered: true, detail: "its answer could not be handled" }))
-          return Effect.logError("Handling an answer failed", cause)
+          const reason = new McpError.Unreachable({ url: shown, delivered: true, detail: "its answer could not be handled; the log says why" })
+          return Effect.andThen(Effect.logError("Handling an answer failed", cause), Effect.sync(() => fail(exchange, reason)))
         }),
         Effect.ensuring(Effect.sync(() => inFlight.leave(exchange)))
       )
