@@ -14,6 +14,8 @@ export default defineConfig({
     return [name, `src/${name}.ts`]
   })),
   platform: "node",
-  external: /^[^./]/,
+  external: /^(?!\.|\/|jsonc-parser$)/,
+  // It names its ES modules there only, which bundlers of programs would overlook, and what they find instead ends the program.
+  resolve: { mainFields: ["module"] },
   output: { dir: "dist", chunkFileNames: "chunks/[name].js", sourcemap: true, sourcemapExcludeSources: true }
 })

@@ -171,7 +171,8 @@ const makeClient = Effect.fnUntraced(function*(
   { proxies, socketPath, tls }: Route,
   { connections, keepAlive }: HttpOptions
 ): Effect.fn.Return<HttpClient.HttpClient, never, Scope.Scope> {
-  const [undici, { make }] = yield* loadUndici
+  // Not by its own names: bundlers do not see what a module re-exports of CommonJS.
+  const [{ default: undici }, { make }] = yield* loadUndici
   const idle = keepAlive === undefined
     ? undefined
     : Math.min(Math.max(1, Duration.toMillis(keepAlive)), 7 * 24 * 60 * 60 * 1_000)

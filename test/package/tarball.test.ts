@@ -3,13 +3,15 @@
  * empty project, where nothing of this checkout can help it.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { execFile } from "node:child_process"
+import { execFile, fork } from "node:child_process"
+import { once } from "node:events"
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { promisify } from "node:util"
 import { publint } from "publint"
 import { formatMessage } from "publint/utils"
+import { build } from "rolldown"
 import packageJson from "../../package.json" with { type: "json" }
 
 const repository = join(import.meta.dirname, "../..")
@@ -95,6 +97,43 @@ describe("the package", () => {
     const exported: ReadonlyArray<string> = JSON.parse(stdout)
     assert.includeMembers([...exported], names)
   })
+
+  it("is bundled with a program, which needs nothing else then and reaches servers over everything", async () => {
+    const names = ["stdio", "json", "sse", "ws"]
+    await writeFile(
+      join(project, "program.js"),
+      `import * as Effect from "effect/Effect"
+       import { McpConfig, McpServers } from "mcp-connect"
+       import * as NodeMcp from "mcp-connect/node"
+       Effect.gen(function*() {
+         const servers = yield* McpServers.make(yield* McpConfig.fromString(process.argv[2]))
+         for (const name of ${JSON.stringify(names)}) {
+           const { content } = yield* servers.use(name, (client) => client.callTool("echo", { text: name }))
+           console.log(content[0].text)
+         }
+       }).pipe(Effect.scoped, Effect.provide(NodeMcp.layer), Effect.runPromise)`
+    )
+    const elsewhere = await mkdtemp(join(tmpdir(), "mcp-connect-bundle-"))
+    const server = (file: string) => join(repository, "test/bench/servers", file)
+    const [http, ws] = [fork(server("http.ts"), { execArgv: [] }), fork(server("ws.ts"), { execArgv: [] })]
+    try {
+      await build({ cwd: project, input: "program.js", platform: "node", output: { dir: elsewhere }, logLevel: "silent" })
+      await writeFile(join(elsewhere, "package.json"), JSON.stringify({ type: "module" }))
+      const [[[httpOrigin]], [[wsOrigin]]] = await Promise.all([once(http, "message"), once(ws, "message")])
+      const config = `{
+        // A comment, which is not for everyone to read.
+        "mcpServers": {
+          "stdio": { "command": ${JSON.stringify(process.execPath)}, "args": [${JSON.stringify(server("stdio.ts"))}] },
+          "json": { "url": "${httpOrigin}/json" }, "sse": { "url": "${httpOrigin}/sse" }, "ws": { "url": "${wsOrigin}" },
+        }
+      }`
+      const { stdout } = await run(elsewhere, process.execPath, "program.js", config)
+      assert.deepStrictEqual(stdout.trim().split("\n"), names)
+    } finally {
+      for (const child of [http, ws]) child.kill()
+      await rm(elsewhere, { recursive: true, force: true })
+    }
+  }, 60_000)
 
   it("proves a transport where @effect/vitest is installed", async () => {
     const { "@effect/vitest": effectVitest, vitest } = packageJson.devDependencies
