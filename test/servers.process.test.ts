@@ -1,5 +1,6 @@
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -46,27 +47,60 @@ describe("real servers", () => {
     yield* servers.statuses.pipe(Stream.filter(({ server, status }) => server === "absent" && status._tag === "Failed"), Stream.take(1), Stream.runDrain)
   }))
 
+  const write = (file: string, ...names: ReadonlyArray<string>) =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const text = JSON.stringify({ mcpServers: Object.fromEntries(names.map((name) => [name, server()])) })
+      yield* fs.writeFileString(`${file}.new`, text)
+      yield* fs.rename(`${file}.new`, file)
+    })
+
+  const following = (file: string) => McpServers.layerFile(file, { watch: true }).pipe(Layer.provide(NodeMcp.layer))
+
+  /** Ends when the server has been added by a change of the file. */
+  const adds = Effect.fnUntraced(function*<E, R>(name: string, change: Effect.Effect<void, E, R>) {
+    const { reloads } = yield* McpServers.McpServers
+    const added = yield* reloads.pipe(
+      Stream.filter((result) => result._tag === "Success" && result.success.added.includes(name)),
+      Stream.take(1),
+      Stream.runDrain,
+      Effect.forkChild({ startImmediately: true })
+    )
+    yield* change
+    yield* Fiber.join(added)
+  })
+
   live("a file that is replaced on the disk is followed", Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const folder = yield* fs.makeTempDirectoryScoped()
-    const file = path.join(folder, "mcp.json")
-    const write = (...names: ReadonlyArray<string>) =>
-      Effect.andThen(
-        fs.writeFileString(`${file}.new`, JSON.stringify({ mcpServers: Object.fromEntries(names.map((name) => [name, server()])) })),
-        fs.rename(`${file}.new`, file)
-      )
-    yield* write("a")
+    const file = path.join(yield* fs.makeTempDirectoryScoped(), "mcp.json")
+    yield* write(file, "a")
     yield* Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       yield* servers.use("a", (client) => client.callTool("echo", { text: "hello" }))
-      yield* write("a", "b")
-      yield* servers.reloads.pipe(
-        Stream.filter((result) => result._tag === "Success" && result.success.added.includes("b")),
-        Stream.take(1),
-        Stream.runDrain
-      )
+      yield* adds("b", write(file, "a", "b"))
       assert.strictEqual((yield* servers.status("a"))._tag, "Ready")
       yield* servers.use("b", (client) => client.callTool("echo", { text: "hello" }))
-    }).pipe(Effect.provide(McpServers.layerFile(file, { watch: true }).pipe(Layer.provide(NodeMcp.layer))))
+    }).pipe(Effect.provide(following(file)))
+  }).pipe(Effect.provide(NodeMcp.layer)))
+
+  live("a file behind symbolic links is followed to where they lead, as Kubernetes mounts them", Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const mount = yield* fs.makeTempDirectoryScoped()
+    const at = (...names: ReadonlyArray<string>) => path.join(mount, ...names)
+    const version = (folder: string, ...names: ReadonlyArray<string>) =>
+      Effect.gen(function*() {
+        yield* fs.makeDirectory(at(folder))
+        yield* write(at(folder, "mcp.json"), ...names)
+        yield* fs.symlink(folder, at("..data_tmp"))
+        yield* fs.rename(at("..data_tmp"), at("..data"))
+      })
+    yield* version("..1", "a")
+    yield* fs.symlink("..data/mcp.json", at("mcp.json"))
+    yield* Effect.gen(function*() {
+      yield* adds("b", version("..2", "a", "b"))
+      yield* fs.remove(at("..1"), { recursive: true })
+      yield* adds("c", write(at("..2", "mcp.json"), "a", "b", "c"))
+      yield* adds("d", version("..3", "a", "d"))
+    }).pipe(Effect.provide(following(at("mcp.json"))))
   }).pipe(Effect.provide(NodeMcp.layer)))
 })
