@@ -294,7 +294,7 @@ export const make = Effect.fnUntraced(function*(options: {
     if (notification.method === "notifications/progress") return onProgress(notification.params)
     if (notification.method === "notifications/cancelled") {
       const id = notification.params?.requestId
-      if (typeof id === "string" || typeof id === "number") {
+      if (JsonRpc.isRequestId(id)) {
         const handling = FiberMap.getUnsafe(serving, id)
         if (Option.isSome(handling)) return handling.value.interruptUnsafe()
       }

@@ -24,6 +24,8 @@ export interface Exchange {
     readonly mode: "either" | "stream"
     readonly headers?: Readonly<Record<string, string>>
     readonly statusOf?: (answer: JsonRpc.Success | JsonRpc.Failure) => number
+    /** When the exchange has ended with nothing said. Default: 503, what was to be said is too long for it. */
+    readonly emptyStatus?: () => number
     readonly release?: Effect.Effect<void>
   }) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope>
 }
@@ -68,7 +70,9 @@ export const make = Effect.fnUntraced(function*({ keepAlive, maxBufferedBytes }:
       return taken
     },
     end: mailbox.end,
-    respond: Effect.fnUntraced(function*({ headers = {}, mode, release = Effect.void, statusOf = () => 200 }) {
+    respond: Effect.fnUntraced(function*(
+      { emptyStatus = () => 503, headers = {}, mode, release = Effect.void, statusOf = () => 200 }
+    ) {
       yield* Effect.addFinalizer(() => release)
       const events = (first: ReadonlyArray<Uint8Array>) =>
         HttpServerResponse.stream(
@@ -85,7 +89,7 @@ export const make = Effect.fnUntraced(function*({ keepAlive, maxBufferedBytes }:
           if (first.value.length > 1 || !isAnswer(message)) return events(first.value.map(event))
           return HttpServerResponse.jsonUnsafe(message, { status: statusOf(message), headers })
         }),
-        Effect.catchIf(Cause.isDone, () => Effect.succeed(HttpServerResponse.empty({ status: 503, headers })))
+        Effect.catchIf(Cause.isDone, () => Effect.sync(() => HttpServerResponse.empty({ status: emptyStatus(), headers })))
       )
     })
   }

@@ -37,6 +37,7 @@ interface Call {
   readonly exchange: Exchange.Exchange
   readonly waiting: Set<JsonRpc.RequestId>
   readonly tokens: ReadonlySet<unknown>
+  isCancelled: boolean
 }
 
 /** Messages kept while there is no stream to send them on. */
@@ -88,15 +89,31 @@ export const open = Effect.fnUntraced(function*(
     }
   }
 
+  const callOf = (id: JsonRpc.RequestId) => [...calls].find(({ waiting }) => waiting.has(id))
+
+  /** There is one answer less to come, and after the last of them nothing. */
+  const settle = (call: Call, id: JsonRpc.RequestId) => {
+    call.waiting.delete(id)
+    if (call.waiting.size > 0) return
+    calls.delete(call)
+    call.exchange.end()
+  }
+
+  /** There is no answer to come, and the peer does not always hang up. */
+  const cancelled = (id: unknown) => {
+    if (!JsonRpc.isRequestId(id)) return
+    const call = callOf(id)
+    if (call === undefined) return
+    call.isCancelled = true
+    settle(call, id)
+  }
+
   const route = (message: JsonRpc.Message) => {
     if (!("method" in message)) {
-      const call = [...calls].find(({ waiting }) => message.id != null && waiting.has(message.id))
+      const call = message.id == null ? undefined : callOf(message.id)
       if (call !== undefined && message.id != null) {
         tell(call.exchange, message)
-        call.waiting.delete(message.id)
-        if (call.waiting.size > 0) return
-        calls.delete(call)
-        return call.exchange.end()
+        return settle(call, message.id)
       }
     } else if (message.method === "notifications/progress") {
       const call = [...calls].find(({ tokens }) => tokens.has(message.params?.progressToken))
@@ -143,6 +160,7 @@ export const open = Effect.fnUntraced(function*(
       const full = link.backpressure()
       if (full !== undefined) yield* full
       link.send(message)
+      if ("method" in message && message.method === "notifications/cancelled") cancelled(message.params?.requestId)
     }
   })
 
@@ -160,7 +178,8 @@ export const open = Effect.fnUntraced(function*(
         return Reply.accepted(headers)
       }
       const exchange = yield* Exchange.make(options)
-      const call: Call = { exchange, waiting, tokens: new Set(requests.map(tokenOf).filter((token) => token !== undefined)) }
+      const tokens = new Set(requests.map(tokenOf).filter((token) => token !== undefined))
+      const call: Call = { exchange, waiting, tokens, isCancelled: false }
       // What hangs up did not cancel: the answer goes to the stream.
       const release = Effect.tap(done, () => Effect.sync(() => calls.delete(call)))
       yield* begin
@@ -170,7 +189,12 @@ export const open = Effect.fnUntraced(function*(
         for (const id of waiting) exchange.offer(Failure.answer(id, gone))
         exchange.end()
       }
-      return yield* exchange.respond({ mode: batch ? "stream" : "either", headers, release })
+      return yield* exchange.respond({
+        mode: batch ? "stream" : "either",
+        headers,
+        emptyStatus: () => call.isCancelled ? 202 : 503,
+        release
+      })
     }),
     stream: Effect.fnUntraced(function*(headers) {
       const exchange = yield* Exchange.make(options)

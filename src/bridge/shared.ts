@@ -56,8 +56,6 @@ interface Call {
 const metaOf = (params: unknown): JsonRpc.JsonObject | undefined =>
   JsonRpc.isJsonObject(params) && JsonRpc.isJsonObject(params._meta) ? params._meta : undefined
 
-const isId = (u: unknown): u is JsonRpc.RequestId => typeof u === "string" || typeof u === "number"
-
 const withMeta = (params: JsonRpc.JsonObject, key: string, value: unknown): JsonRpc.JsonObject => ({
   ...params,
   _meta: { ...metaOf(params), [key]: value }
@@ -136,7 +134,7 @@ class Hub {
     if ("method" in message) return this.notification(member, message)
     const { id } = message
     // Only who was asked answers.
-    if (!isId(id) || this.asked.get(id) !== member) return 0
+    if (!JsonRpc.isRequestId(id) || this.asked.get(id) !== member) return 0
     this.asked.delete(id)
     return this.forward(message)
   }
@@ -214,7 +212,7 @@ class Hub {
       }
       case "notifications/cancelled": {
         const { reason, requestId } = message.params ?? {}
-        if (isId(requestId)) this.abandon(member, requestId, typeof reason === "string" ? reason : "cancelled")
+        if (JsonRpc.isRequestId(requestId)) this.abandon(member, requestId, typeof reason === "string" ? reason : "cancelled")
         return 0
       }
       default:
@@ -308,7 +306,7 @@ class Hub {
   }
 
   private cancelledByServer(message: JsonRpc.Notification, id: unknown): void {
-    if (!isId(id)) return
+    if (!JsonRpc.isRequestId(id)) return
     const asked = this.asked.get(id)
     if (asked !== undefined) {
       this.asked.delete(id)

@@ -44,7 +44,7 @@ export type Message = Request | Notification | Success | Failure
 
 export const isJsonObject = (u: unknown): u is JsonObject => typeof u === "object" && u !== null && !Array.isArray(u)
 
-const isId = (u: unknown): u is RequestId => typeof u === "string" || (typeof u === "number" && Number.isInteger(u))
+export const isRequestId = (u: unknown): u is RequestId => typeof u === "string" || (typeof u === "number" && Number.isInteger(u))
 
 /**
  * Whether a decoded JSON value is one message. Unknown extra members are
@@ -54,15 +54,15 @@ export const isMessage = (u: unknown): u is Message => {
   if (!isJsonObject(u) || u.jsonrpc !== "2.0") return false
   if (u.method !== undefined) {
     return typeof u.method === "string" &&
-      (u.id === undefined || isId(u.id)) &&
+      (u.id === undefined || isRequestId(u.id)) &&
       (u.params === undefined || isJsonObject(u.params))
   }
   // A habit from JSON-RPC 1.0: both members, one of them `null`.
   if (u.error !== undefined && u.error !== null) {
     return isJsonObject(u.error) && typeof u.error.message === "string" && Number.isSafeInteger(u.error.code) &&
-      (u.id === undefined || u.id === null || isId(u.id))
+      (u.id === undefined || u.id === null || isRequestId(u.id))
   }
-  return u.result !== undefined && isId(u.id)
+  return u.result !== undefined && isRequestId(u.id)
 }
 
 export const isRequest = (message: Message): message is Request => "method" in message && "id" in message

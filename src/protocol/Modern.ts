@@ -121,7 +121,7 @@ interface Listen {
 const subscriptionId = (notification: JsonRpc.Notification): JsonRpc.RequestId | undefined => {
   const meta = notification.params?._meta
   const id = JsonRpc.isJsonObject(meta) ? meta[key("subscriptionId")] : undefined
-  return typeof id === "string" || typeof id === "number" ? id : undefined
+  return JsonRpc.isRequestId(id) ? id : undefined
 }
 
 /** What listens is made with the first interest: most connections never have one. */
@@ -237,7 +237,7 @@ const makeListening = ({ clock, decorate, onLost, scope, wire }: {
         return true
       case "notifications/cancelled": {
         const target = notification.params?.requestId
-        const listen = typeof target === "string" || typeof target === "number" ? open.get(target) : undefined
+        const listen = JsonRpc.isRequestId(target) ? open.get(target) : undefined
         if (listen !== undefined) Deferred.doneUnsafe(listen.endedByServer, Exit.void)
         return false
       }

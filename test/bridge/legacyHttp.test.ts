@@ -106,6 +106,28 @@ describe("sessions over HTTP", () => {
       assert.lengthOf(links[0]?.received ?? [], 2)
     }).pipe(Effect.scoped))
 
+  it.effect("a call that is cancelled is over, also where its peer does not hang up", () =>
+    Effect.gen(function*() {
+      const { binding, links } = yield* hand((message, peer) =>
+        JsonRpc.isRequest(message) && message.method === "slow"
+          ? message.id === 9 ? Effect.void : peer.send(JsonRpc.notification("notifications/progress", { progressToken: "t", progress: 1 }))
+          : echo(message, peer))
+      const server = yield* serve(binding, { idleTimeout: "1 minute", keepAlive: "10 minutes" })
+      const session = yield* begin(server)
+      const cancel = (requestId: JsonRpc.RequestId) =>
+        server.post(JsonRpc.notification("notifications/cancelled", { requestId }), session)
+      const silent = yield* Effect.forkChild(server.post(JsonRpc.request(9, "slow", undefined), session), { startImmediately: true })
+      const { next } = events(yield* server.post(JsonRpc.request(10, "slow", { _meta: { progressToken: "t" } }), session))
+      assert.deepInclude(yield* next, { method: "notifications/progress" })
+      for (const id of [9, 10, 11]) assert.strictEqual((yield* cancel(id)).status, 202)
+      assert.strictEqual((yield* Fiber.join(silent)).status, 202)
+      assert.isUndefined(yield* next)
+      // The same id may be used again, and nothing keeps the session.
+      assert.strictEqual((yield* server.post({ ...ping, id: 9 }, session)).status, 200)
+      yield* TestClock.adjust("2 minutes")
+      assert.isFalse(links[0]?.open)
+    }).pipe(Effect.scoped))
+
   it.effect("an array of messages is answered as a stream with an answer for each request", () =>
     Effect.gen(function*() {
       const server = yield* serve((yield* hand(echo)).binding)

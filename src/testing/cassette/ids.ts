@@ -37,7 +37,7 @@ export const answeredBy = (value: unknown): JsonRpc.RequestId | undefined =>
 const withSubscription = (ids: Ids, params: JsonRpc.JsonObject): JsonRpc.JsonObject => {
   const { _meta } = params
   const id = JsonRpc.isJsonObject(_meta) ? _meta[subscriptionId] : undefined
-  const actual = typeof id === "string" || typeof id === "number" ? ids.actual.get(id) : undefined
+  const actual = JsonRpc.isRequestId(id) ? ids.actual.get(id) : undefined
   return actual === undefined ? params : { ...params, _meta: { ...(_meta as JsonRpc.JsonObject), [subscriptionId]: actual } }
 }
 
@@ -63,7 +63,7 @@ export const translate = (ids: Ids, value: unknown, isTheirs: (id: unknown) => b
   }
   const { requestId } = params
   if (value.method === "notifications/cancelled" && !isTheirs(requestId)) {
-    const actual = typeof requestId === "string" || typeof requestId === "number" ? ids.actual.get(requestId) : undefined
+    const actual = JsonRpc.isRequestId(requestId) ? ids.actual.get(requestId) : undefined
     return actual === undefined ? value : { ...value, params: { ...params, requestId: actual } }
   }
   return { ...value, params: withSubscription(ids, params) }

@@ -260,7 +260,7 @@ export const serve = Effect.fnUntraced(function*(host: Host.Host, peer: Peer): E
     return Effect.sync(() => {
       const id = message.params?.requestId
       if (message.method === "notifications/initialized" && legacy !== undefined) legacy.initialized = true
-      if (message.method === "notifications/cancelled" && (typeof id === "string" || typeof id === "number")) {
+      if (message.method === "notifications/cancelled" && JsonRpc.isRequestId(id)) {
         const fiber = FiberMap.getUnsafe(answering, id)
         if (Option.isSome(fiber)) fiber.value.interruptUnsafe()
       }
