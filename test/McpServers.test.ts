@@ -1,4 +1,6 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -121,6 +123,49 @@ describe("sharing", () => {
       assert.strictEqual(tagOf(exit), "InvalidConfig")
       assert.notInclude(JSON.stringify(exit), "secret")
     }))
+
+  it.effect("what a principal shows of itself takes the place of what its entry would show", () =>
+    Effect.gen(function*() {
+      const config = yield* McpConfig.fromValue({
+        mcpServers: { a: { url: "https://example.com/mcp", bearerTokenEnv: "SERVICE", headers: { "X-Api-Key": "entry", "X-Kept": "kept" } } }
+      })
+      const sent: Array<Record<string, string>> = []
+      const runtime = yield* McpServers.makeWith(config, (entry) =>
+        Effect.gen(function*() {
+          const resolved = yield* McpConfig.resolve(entry)
+          assert(resolved._tag === "Http")
+          sent.push(Object.fromEntries(Object.entries(resolved.headers).map(([name, value]) => [name, Redacted.value(value)])))
+          return yield* controlled().connect
+        }).pipe(
+          Effect.provide(NodeServices.layer),
+          Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({ SERVICE: "service" })))
+        ))
+      const as = (headers: Readonly<Record<string, string>>) =>
+        runtime.use("a", (client) => client.ping, {
+          principal: { id: "ann", headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Redacted.make(value)])) }
+        })
+      yield* as({})
+      yield* as({ authorization: "Bearer ann", "x-api-key": "ann" })
+      assert.deepStrictEqual(sent, [
+        { "X-Api-Key": "entry", "X-Kept": "kept", Authorization: "Bearer service" },
+        { "X-Kept": "kept", authorization: "Bearer ann", "x-api-key": "ann" }
+      ])
+    }).pipe(Effect.scoped))
+
+  for (const [what, principal, path] of [
+    ["an empty id", { id: "" }, ["a", "auth", "principal"]],
+    ["a header whose name is none", { id: "ann", headers: { "x y": Redacted.make("secret") } }, ["a", "headers", "x y"]]
+  ] as const) {
+    it.effect(`a principal with ${what} is refused with the place of it`, () =>
+      Effect.gen(function*() {
+        const config = yield* McpConfig.fromValue({ mcpServers: { a: { url: "https://example.com/mcp" } } })
+        const runtime = yield* McpServers.makeWith(config, () => Effect.die("connected"))
+        const { reason } = yield* Effect.flip(runtime.use("a", (client) => client.ping, { principal }))
+        assert(reason._tag === "InvalidConfig")
+        assert.deepStrictEqual(reason.issues.map((issue) => issue.path), [path])
+        assert.notInclude(JSON.stringify(reason), "secret")
+      }).pipe(Effect.scoped))
+  }
 
   it.effect("a connection nobody uses is closed after its idle time, and not while somebody does", () =>
     Effect.gen(function*() {

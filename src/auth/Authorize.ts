@@ -22,6 +22,8 @@ export interface Question {
   readonly server: string
   /** Where the config wants the answer to come back to. */
   readonly redirectUri: string | undefined
+  /** Whose login it is; `undefined` for nobody in particular. */
+  readonly principal: string | undefined
 }
 
 /** Ready to hear the answer. */

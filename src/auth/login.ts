@@ -49,6 +49,7 @@ export interface Options {
   readonly store: TokenStore
   /** For the user to know. */
   readonly shown: string
+  readonly principal: string | undefined
   readonly resource: string
   readonly scopes: Scopes.Scopes
   readonly dpopKey: Dpop.Key | undefined
@@ -70,12 +71,12 @@ export const run = (endpoint: TokenEndpoint.Endpoint, options: Options): Effect.
 
 const attempt = Effect.fnUntraced(function*(
   endpoint: TokenEndpoint.Endpoint,
-  { dpopKey, grant, keep, resource, scopes, shown, store }: Options
+  { dpopKey, grant, keep, principal, resource, scopes, shown, store }: Options
 ): Effect.fn.Return<Credential, Problem | Elsewhere, Scope.Scope> {
   const { issuer } = endpoint.metadata
   const { begin } = yield* Authorize.Authorize
   const listening = yield* Effect.mapError(
-    begin({ server: shown, redirectUri: grant.redirectUri }),
+    begin({ server: shown, redirectUri: grant.redirectUri, principal }),
     ({ detail }) => new Problem({ stage: "authorization", detail })
   )
   const { redirectUri } = listening

@@ -177,6 +177,7 @@ export const make = Effect.fnUntraced(function*(
         grant,
         store,
         shown,
+        principal: options.principal,
         resource,
         dpopKey: key,
         keep: save,

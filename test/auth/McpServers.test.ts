@@ -99,6 +99,30 @@ describe("a server of many that needs a login", () => {
     }).pipe(Effect.scoped, provide(script))
   })
 
+  it.effect("sees each principal with a token of their own, and of those an entry names one with theirs", () => {
+    const script = protectedServer()
+    const tokens = (path: string) =>
+      Scripted.to(script, path).filter(({ body }) => body.includes("tools/list")).map(({ headers }) => headers["authorization"])
+    return Effect.gen(function*() {
+      const config = yield* McpConfig.fromValue({
+        mcpServers: { docs: { url: Scripted.server }, team: { url: Scripted.server, auth: { principal: "team" } } }
+      })
+      const servers = yield* McpServers.make(config)
+      const list = (name: string, id: string) => servers.use(name, (client) => client.listTools(), { principal: { id } })
+      const reasonOf = (id: string) => Effect.map(Effect.flip(list("docs", id)), ({ reason }) => reason._tag)
+      for (const principal of ["alice", "bob", "team"]) {
+        const user = Scripted.agreeing(script)
+        yield* Effect.provide(Account.login({ url: Scripted.server, principal }), user.layer)
+        assert.deepStrictEqual(user.principals, [principal])
+      }
+      for (const number of [1, 2, 3]) script.valid.add(`token-${number}`)
+      for (const id of ["bob", "alice"]) yield* list("docs", id)
+      for (const id of ["alice", "carol"]) yield* list("team", id)
+      assert.strictEqual(yield* reasonOf("carol"), "NeedsAuthorization")
+      assert.deepStrictEqual(tokens("/mcp"), ["Bearer token-2", "Bearer token-1", "Bearer token-3", "Bearer token-3"])
+    }).pipe(Effect.scoped, provide(script))
+  })
+
   it.effect("waits for the first call after that, if it is only connected on demand", () => {
     const script = protectedServer()
     return Effect.gen(function*() {

@@ -10,7 +10,7 @@ describe("the place a login comes back to", () => {
     const opened = Deferred.makeUnsafe<void>()
     return Effect.gen(function*() {
       const { begin } = yield* Authorize.Authorize
-      const { ask, redirectUri } = yield* begin({ server: "https://mcp.example.com/mcp", redirectUri: undefined })
+      const { ask, redirectUri } = yield* begin({ server: "https://mcp.example.com/mcp", redirectUri: undefined, principal: undefined })
       const login = yield* Effect.forkChild(ask(new URL("https://as.example.com/authorize"), "state"), { startImmediately: true })
       yield* Deferred.await(opened)
       const visit = (url: string, method = "GET") =>

@@ -13,7 +13,7 @@ import { serve } from "../support/loopback.ts"
 afterEach(() => vi.unstubAllEnvs())
 
 const begin = (redirectUri?: string) =>
-  Effect.flatMap(Authorize, ({ begin }) => begin({ server: "https://mcp.example.com", redirectUri }))
+  Effect.flatMap(Authorize, ({ begin }) => begin({ server: "https://mcp.example.com", redirectUri, principal: undefined }))
 
 const run = <A, E>(test: Effect.Effect<A, E, Layer.Success<typeof NodeServices.layer> | import("effect/Scope").Scope>, timeout = "10 seconds" as const) =>
   test.pipe(Effect.scoped, Effect.provide(Layer.merge(NodeServices.layer, NodeMcp.layerBrowser({ timeout }))))

@@ -207,7 +207,7 @@ describe("a login by pasting", () => {
   const ask = (text: (state: string) => string) =>
     Effect.gen(function*() {
       const { begin } = yield* Authorize.Authorize
-      const { ask } = yield* begin({ server: Scripted.server, redirectUri: undefined })
+      const { ask } = yield* begin({ server: Scripted.server, redirectUri: undefined, principal: undefined })
       return yield* ask(new URL("https://as.example.com/authorize?state=right"), "right")
     }).pipe(
       Effect.scoped,

@@ -139,14 +139,16 @@ export const client = (script: Script): HttpClient.HttpClient =>
 /** A user who agrees, when the gate opens. */
 export const agreeing = (script: Script, options: { readonly gate?: Deferred.Deferred<void>; readonly callback?: (url: URL) => URL } = {}) => {
   const asked: Array<URL> = []
+  const principals: Array<string | undefined> = []
   const began = Deferred.makeUnsafe<void>()
   const layer = Layer.succeed(Authorize.Authorize, {
-    begin: ({ redirectUri = "http://127.0.0.1:4000/callback" }) =>
+    begin: ({ principal, redirectUri = "http://127.0.0.1:4000/callback" }) =>
       Effect.succeed({
         redirectUri,
         ask: (url: URL, state: string) =>
           Effect.gen(function*() {
             asked.push(url)
+            principals.push(principal)
             yield* Deferred.succeed(began, void 0)
             if (options.gate !== undefined) yield* Deferred.await(options.gate)
             const code = `code-${asked.length}`
@@ -157,7 +159,7 @@ export const agreeing = (script: Script, options: { readonly gate?: Deferred.Def
           })
       })
   })
-  return { asked, began: Deferred.await(began), layer }
+  return { asked, principals, began: Deferred.await(began), layer }
 }
 
 /** What was sent to a path, in order. */
