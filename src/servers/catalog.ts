@@ -189,15 +189,17 @@ export const make = (source: Source, options: Options = {}): Catalog => {
   /** What one server has. Never longer than the timeout, never an error. */
   const survey = (server: string, kept: Kept | undefined): Effect.Effect<Survey> => {
     const asked = {}
+    const there: Partial<Survey> = {}
+    const keep = (part: Partial<Survey>) => Effect.sync(() => Object.assign(there, part))
     const begin = () => kept?.asking.set(server, asked)
     begin()
     return source.use(server, (client) => {
       // That it was connected is no news.
       begin()
       return Effect.all({
-        tools: listTools(server, client),
-        resources: listResources(server, client),
-        prompts: listPrompts(server, client)
+        tools: Effect.tap(listTools(server, client), (tools) => keep({ tools })),
+        resources: Effect.tap(listResources(server, client), (resources) => keep({ resources })),
+        prompts: Effect.tap(listPrompts(server, client), (prompts) => keep({ prompts }))
       }, { concurrency: "unbounded" })
     }).pipe(
       Effect.timeoutOrElse({
@@ -208,7 +210,7 @@ export const make = (source: Source, options: Options = {}): Catalog => {
             server
           ))
       }),
-      Effect.catch((error) => Effect.succeed(failed(error))),
+      Effect.catch((error) => Effect.succeed({ ...failed(error), ...there })),
       Effect.tap((survey) =>
         Effect.sync(() => {
           if (kept?.asking.get(server) === asked) kept.surveys.set(server, survey)

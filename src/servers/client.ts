@@ -78,10 +78,7 @@ export const make = (options: {
 
   const list = <O extends Limits | undefined, A>(name: ListName, call: (client: Client, options?: O) => Effect.Effect<A, McpError.McpError>) =>
     (options?: O) =>
-      Effect.suspend(() => {
-        continuity.use(name)
-        return route(true, (client) => call(client, options), options)
-      })
+      Effect.tap(route(true, (client) => call(client, options), options), () => Effect.sync(() => continuity.use(name)))
 
   /** A cursor is understood by the connection that gave it, so all pages are of one. */
   const pages =

@@ -41,11 +41,11 @@ const streamOf = (client: Client, { kind, uri }: Interest): Stream.Stream<Intere
     )
 
 export interface Continuity {
-  /** Tells a new connection what the ones before it knew. Fails when it ends meanwhile, or does not give its lists. */
+  /** Tells a new connection what the ones before it knew. Fails when it ends meanwhile, or says nothing. */
   readonly restore: (client: Client, again: boolean) => Effect.Effect<void, McpError.McpError, Scope.Scope>
   /** Whether somebody reads changes. */
   readonly demanded: () => boolean
-  /** The list is in use: from now on, a new connection is ready when it has given it. */
+  /** The list was given: from now on, a new connection is ready when it has been asked for it. */
   readonly use: (list: ListName) => void
   /** The level of every connection, now and later. */
   readonly setLogLevel: (level: McpSchema.LoggingLevel) => Effect.Effect<void, McpError.McpError>
@@ -66,11 +66,17 @@ export interface Continuity {
 const readerCapacity = 1_024
 const diagnosticsReplay = 64
 
-/** A connection, and for each interest the scope of the fiber that reads it. */
+/** A connection, and who reads each interest of it. */
 interface Attachment {
   readonly client: Client
   readonly scope: Scope.Scope
-  readonly readers: Map<string, Scope.Closeable>
+  readonly readers: Map<string, Reader>
+}
+
+interface Reader {
+  readonly scope: Scope.Closeable
+  /** Done when the server was asked, or has refused. */
+  readonly asked: Deferred.Deferred<void, McpError.McpError>
 }
 
 /** Whether a call failed because its connection ended. */
@@ -102,33 +108,40 @@ export const make = (): Continuity => {
       startImmediately: true
     })
 
-  /** Reads an interest of one connection; ends when the server was asked, or has refused. */
+  /** Reads an interest of one connection; ends when the server was asked, or has refused. Who comes then asks anew. */
   const attach = Effect.fnUntraced(function*({ client, readers, scope }: Attachment, key: string, interest: Interest) {
-    if (readers.has(key)) return
-    const reader = yield* Scope.fork(scope)
+    const there = readers.get(key)
+    if (there !== undefined) return yield* Deferred.await(there.asked)
+    const reader: Reader = { scope: Scope.forkUnsafe(scope), asked: Deferred.makeUnsafe() }
     readers.set(key, reader)
-    const asked = yield* Deferred.make<void, McpError.McpError>()
     yield* streamOf(client, interest).pipe(
       Stream.runForEach((change) => Effect.sync(() => interests.get(key)?.broadcast.publish(change))),
-      Effect.provideService(Changes.Asked, Deferred.succeed(asked, undefined)),
-      Effect.onExit((exit) => Deferred.done(asked, Exit.asVoid(exit))),
+      Effect.provideService(Changes.Asked, Deferred.succeed(reader.asked, undefined)),
+      Effect.onExit((exit) =>
+        Effect.andThen(
+          Effect.sync(() => {
+            if (readers.get(key) === reader) readers.delete(key)
+          }),
+          Deferred.done(reader.asked, Exit.asVoid(exit))
+        )
+      ),
       Effect.ignore,
-      Effect.forkIn(reader, { startImmediately: true })
+      Effect.forkIn(reader.scope, { startImmediately: true })
     )
-    yield* Deferred.await(asked)
+    yield* Deferred.await(reader.asked)
   })
 
   const detach = (key: string) =>
     Effect.forEach([...attachments], ({ readers }) => {
       const reader = readers.get(key)
       readers.delete(key)
-      return reader === undefined ? Effect.void : Scope.close(reader, Exit.void)
+      return reader === undefined ? Effect.void : Scope.close(reader.scope, Exit.void)
     }, { discard: true })
 
   /** A server that refuses something is usable all the same; one that is gone is not. */
   const tolerate = (what: string) => (restored: Effect.Effect<void, McpError.McpError>) =>
     Effect.catch(restored, (error) =>
-      error.reason._tag === "RemoteError" || error.reason._tag === "Unsupported"
+      error.reason._tag === "RemoteError" || error.reason._tag === "Unsupported" || error.reason._tag === "InvalidResponse"
         ? Effect.sync(() => diagnostics.publish(DiagnosticOf.Warning({ detail: `${what} was refused: ${error.reason.message}` })))
         : Effect.fail(error))
 
@@ -138,16 +151,16 @@ export const make = (): Continuity => {
       yield* forward(client.diagnostics, diagnostics)
       yield* forward(client.logs, logs)
       yield* forward(client.notifications, notifications)
-      if (level !== undefined) yield* tolerate("the log level")(client.setLogLevel(level))
       const attachment: Attachment = { client, scope, readers: new Map() }
-      // From here on new interests come to this connection by themselves.
+      // From here on new interests, and another log level, come to this connection by themselves.
       yield* Effect.acquireRelease(
         Effect.sync(() => attachments.add(attachment)),
         () => Effect.sync(() => attachments.delete(attachment))
       )
+      if (level !== undefined) yield* tolerate("the log level")(client.setLogLevel(level))
       yield* Effect.forEach([...interests], ([key, { interest }]) =>
         tolerate(`subscribing to ${keyOf(interest)}`)(attach(attachment, key, interest)), { concurrency: 16, discard: true })
-      if (again) yield* Effect.forEach([...inUse], (list) => lists[list](client), { concurrency: 4, discard: true })
+      if (again) yield* Effect.forEach([...inUse], (list) => tolerate(`listing ${list}`)(Effect.asVoid(lists[list](client))), { concurrency: 4, discard: true })
       latest = client
       // Whatever changed in between was missed.
       if (again) for (const { broadcast, interest } of interests.values()) broadcast.publish(interest)

@@ -105,6 +105,16 @@ describe("catalog: the view", () => {
       assert.strictEqual(open(), 0)
     }))
 
+  it.effect("a list that never comes loses none of the server's that do", () =>
+    Effect.gen(function*() {
+      const { source } = of({ a: { listing: Effect.never, prompts: ["p"], resources: ["r"] } })
+      const fiber = yield* Effect.forkChild(Catalog.make(source, { timeout: "5 seconds" }).view)
+      yield* TestClock.adjust("5 seconds")
+      const view = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([names(view.prompts), view.resources.length], [["a__p"], 1])
+      assert.deepStrictEqual(view.problems.map(({ error, kind }) => [kind, error.reason._tag]), [["tools", "RequestTimeout"]])
+    }))
+
   it.effect("no more servers are asked at the same time than allowed", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()

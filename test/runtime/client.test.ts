@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
@@ -108,6 +109,30 @@ describe("what outlives a connection", () => {
       assert.strictEqual(ScriptedServer.requests(script, "prompts/list").length, 0)
     }))
 
+  it.effect("a list that fails, at first or again, does not keep the server from being used", () =>
+    Effect.gen(function*() {
+      let broken = false
+      const fail = Effect.fail({ code: -32603, message: "no database" })
+      const script = ScriptedServer.modern({
+        "tools/list": (params, peer, id) => broken ? fail : listed(params, peer, id),
+        "prompts/list": () => fail,
+        "tools/call": complete({ content: [] })
+      })
+      const { back, client, lose } = yield* start(script)
+      yield* client.listTools()
+      assert.strictEqual((yield* Effect.flip(client.listPrompts())).reason._tag, "RemoteError")
+      broken = true
+      const refused = yield* Effect.forkChild(
+        client.diagnostics.pipe(Stream.filter(({ _tag }) => _tag === "Warning"), Stream.runHead),
+        { startImmediately: true }
+      )
+      yield* lose
+      yield* back
+      assert.include(JSON.stringify(yield* Fiber.join(refused)), "listing tools was refused")
+      assert.strictEqual(ScriptedServer.requests(script, "prompts/list").length, 1)
+      yield* client.callTool("send")
+    }))
+
   it.effect("a reader of changes is told that something may have changed, and then of what does", () =>
     Effect.gen(function*() {
       const script = ScriptedServer.legacy({ "resources/subscribe": ScriptedServer.value({}) })
@@ -142,6 +167,43 @@ describe("what outlives a connection", () => {
       assert.strictEqual(ScriptedServer.requests(script, "resources/subscribe").length, 1)
     }))
 
+  it.effect("a resource that is refused to one reader is refused to all who wait for the answer, and asked for anew by the next", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const script = ScriptedServer.legacy({
+        "resources/subscribe": () => Effect.andThen(Deferred.await(gate), Effect.fail({ code: -32602, message: "no such resource" }))
+      })
+      const { client } = yield* start(script)
+      const read = Effect.flip(Stream.runDrain(client.resourceUpdates("x:1")))
+      const readers = [yield* Effect.forkChild(read, { startImmediately: true }), yield* Effect.forkChild(read, { startImmediately: true })]
+      yield* waitUntil(() => ScriptedServer.requests(script, "resources/subscribe").length === 1)
+      yield* Deferred.succeed(gate, undefined)
+      for (const error of yield* Fiber.joinAll(readers)) assert.include(error.message, "no such resource")
+      assert.include((yield* read).message, "no such resource")
+      assert.strictEqual(ScriptedServer.requests(script, "resources/subscribe").length, 2)
+    }))
+
+  it.effect("a log level that is set while a new connection is told the old one is told to that, too", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      let levels = 0
+      const script = ScriptedServer.legacy({
+        "logging/setLevel": () => ++levels === 2 ? Effect.as(Deferred.await(gate), {}) : Effect.succeed({})
+      })
+      const { client, lose } = yield* start(script)
+      yield* client.setLogLevel("error")
+      yield* lose
+      yield* TestClock.adjust("1 second")
+      yield* waitUntil(() => levels === 2)
+      const setting = yield* Effect.forkChild(client.setLogLevel("debug"), { startImmediately: true })
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(setting)
+      assert.deepStrictEqual(
+        ScriptedServer.requests(script, "logging/setLevel").map(({ level }) => level),
+        ["error", "error", "debug"]
+      )
+    }))
+
   it.effect("the log level is set again, and log messages go on", () =>
     Effect.gen(function*() {
       const script = ScriptedServer.legacy({ "logging/setLevel": ScriptedServer.value({}) })
@@ -162,6 +224,25 @@ describe("what outlives a connection", () => {
       }) ?? Effect.void
       yield* waitUntil(() => logged.length === 1)
       assert.deepStrictEqual(logged, ["careful"])
+    }))
+
+  it.effect("a pool that may shrink to nothing keeps a connection for as long as changes are read", () =>
+    Effect.gen(function*() {
+      const script = ScriptedServer.legacy({ "resources/subscribe": ScriptedServer.value({}), "resources/unsubscribe": ScriptedServer.value({}) })
+      const { client, server } = yield* start(script, { replicas: { min: 0 } })
+      const updates: Array<string> = []
+      const reader = yield* client.resourceUpdates("x:1").pipe(
+        Stream.runForEach((uri) => Effect.sync(() => updates.push(uri))),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* waitUntil(() => ScriptedServer.requests(script, "resources/subscribe").length === 1)
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(server.open, 1)
+      yield* script.peer?.send({ jsonrpc: "2.0", method: "notifications/resources/updated", params: { uri: "x:1" } }) ?? Effect.void
+      yield* waitUntil(() => updates.length === 1)
+      yield* Fiber.interrupt(reader)
+      yield* TestClock.adjust("2 minutes")
+      yield* waitUntil(() => server.open === 0)
     }))
 
   it.effect("streams end when the server is removed", () =>
