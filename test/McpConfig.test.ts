@@ -286,6 +286,22 @@ startup_timeout_ms = 500
       )
     }))
 
+  it.effect("a bare map may name its dialect and its schema, and have a server of that name", () =>
+    Effect.gen(function*() {
+      const seconds = { mcpServers: { a: { type: "stdio", command: "x", timeout: 30_000 } } }
+      assert.deepStrictEqual(yield* canonical({ dialect: "cline", $schema: "https://s", a: { command: "x", timeout: 30 } }), seconds)
+      assert.deepStrictEqual(yield* canonical({ dialect: { command: "x" } }), { mcpServers: { dialect: { type: "stdio", command: "x" } } })
+      assert.deepStrictEqual(yield* problems({ dialect: "klein", a: { command: "x" } }), yield* problems({ dialect: "klein", mcpServers: {} }))
+    }))
+
+  it.effect("Gemini CLI is told by its lists of tools, too", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* canonical({ mcpServers: { a: { url: "https://a", excludeTools: ["t"] } } }),
+        { mcpServers: { a: { type: "sse", url: "https://a", blockedTools: ["t"] } } }
+      )
+    }))
+
   it.effect("keys without effect are warnings, with the document and the path", () =>
     Effect.gen(function*() {
       const { warnings } = yield* McpConfig.fromValue({ mcpServers: { a: { ...npx, comand: "x" } } }, { source: "mcp.json" })

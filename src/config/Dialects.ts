@@ -180,7 +180,7 @@ const dialects: ReadonlyArray<Dialect> = [
     aliases: [["timeout", { field: "timeout", convert: seconds }]]
   }),
   dialect("gemini", "mcpServers", {
-    tellTales: ["httpUrl", "trust"],
+    tellTales: ["httpUrl", "trust", "includeTools", "excludeTools"],
     aliases: [["url", { field: "url", implies: "sse" }]],
     reference: [/(?<![$\\])\$([A-Za-z_]\w*)/g, "${$1}"]
   }),
@@ -206,6 +206,9 @@ const looksLikeEntry = (value: unknown): boolean =>
     const alias = common.get(key)?.field
     return (alias === "command" || alias === "url") && (typeof field === "string" || Array.isArray(field))
   })
+
+/** Texts that may stand beside the servers of a bare map. */
+const beside: ReadonlySet<string> = new Set(["dialect", "$schema"])
 
 const isBareMap = (document: Readonly<Record<PropertyKey, unknown>>): boolean => {
   const entries = Object.values(document)
@@ -246,22 +249,19 @@ export const locate = (document: unknown, choice: DialectName | undefined): Loca
   // Gemini keeps settings under "mcp", with the servers beside them under "mcpServers".
   const roots = present.length > 1 || choice === "gemini" ? present.filter((root) => root !== "mcp") : present
   const [root] = roots
+  // A server may have that name in a bare map.
+  const declared = Predicate.isReadonlyObject(document["dialect"]) ? undefined : document["dialect"]
+  if (declared !== undefined && !isName(declared)) return invalid(`Expected "dialect" to be one of ${names.join(", ")}`)
+  const name = choice ?? declared
   if (root === undefined) {
-    return isBareMap(document)
-      ? {
-        _tag: "Located",
-        dialect: choice === undefined ? recognise(document) : byName(choice),
-        path: [],
-        servers: document
-      }
+    const bare = Object.fromEntries(Object.entries(document).filter(([key, value]) => typeof value !== "string" || !beside.has(key)))
+    return isBareMap(bare)
+      ? { _tag: "Located", dialect: name === undefined ? recognise(bare) : byName(name), path: [], servers: bare }
       : looksLikeEntry(document)
       ? invalid("Expected a map of servers, but this is a single one: put it under { \"mcpServers\": { \"its-name\": … } }")
       : { _tag: "NotFound" }
   }
   if (roots.length > 1) return invalid(`Expected one map of servers, but there are "${roots.join("\" and \"")}"`)
-  const declared = document["dialect"]
-  if (declared !== undefined && !isName(declared)) return invalid(`Expected "dialect" to be one of ${names.join(", ")}`)
-  const name = choice ?? declared
   return {
     _tag: "Located",
     dialect: name !== undefined
