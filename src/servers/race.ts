@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as McpError from "../McpError.ts"
 
 /** A call for each server, by the server's name. */
@@ -108,20 +109,25 @@ export interface HedgePolicy {
  * ```
  */
 export const hedge = <A, E, R>(call: Effect.Effect<A, E, R>, policy: HedgePolicy): Effect.Effect<A, E, R> =>
-  Effect.scoped(Effect.gen(function*() {
-    const max = Math.max(1, policy.max ?? 2)
-    const after = Duration.fromInputUnsafe(policy.after)
-    const ended = yield* Queue.bounded<Exit.Exit<A, E>>(max)
-    let running = 0
-    for (let attempt = 1;; attempt++) {
-      if (attempt <= max) {
-        running++
-        yield* Effect.forkScoped(Effect.onExit(call, (exit) => Queue.offer(ended, exit)), { startImmediately: true })
+  // Not in the scope of the call, if that has one: what a call opens there is the caller's.
+  Effect.acquireUseRelease(
+    Scope.make(),
+    Effect.fnUntraced(function*(attempts) {
+      const max = Math.max(1, policy.max ?? 2)
+      const after = Duration.fromInputUnsafe(policy.after)
+      const ended = yield* Queue.bounded<Exit.Exit<A, E>>(max)
+      let running = 0
+      for (let attempt = 1;; attempt++) {
+        if (attempt <= max) {
+          running++
+          yield* Effect.forkIn(Effect.onExit(call, (exit) => Queue.offer(ended, exit)), attempts, { startImmediately: true })
+        }
+        const next = Queue.take(ended)
+        const exit = attempt < max ? yield* Effect.timeoutOption(next, after) : Option.some(yield* next)
+        if (Option.isNone(exit)) continue
+        running--
+        if (Exit.isSuccess(exit.value) || (running === 0 && attempt >= max)) return yield* exit.value
       }
-      const next = Queue.take(ended)
-      const exit = attempt < max ? yield* Effect.timeoutOption(next, after) : Option.some(yield* next)
-      if (Option.isNone(exit)) continue
-      running--
-      if (Exit.isSuccess(exit.value) || (running === 0 && attempt >= max)) return yield* exit.value
-    }
-  }))
+    }),
+    Scope.close
+  )

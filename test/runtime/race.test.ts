@@ -102,6 +102,14 @@ describe("race: hedge", () => {
       assert.strictEqual(attempts(), 1)
     }))
 
+  it.effect("what a call opens in its scope stays open until that closes", () =>
+    Effect.gen(function*() {
+      let open = 0
+      const acquire = Effect.acquireRelease(Effect.sync(() => ++open), () => Effect.sync(() => open--))
+      yield* Effect.scoped(Effect.andThen(Race.hedge(acquire, { after: 100 }), Effect.sync(() => assert.strictEqual(open, 1))))
+      assert.strictEqual(open, 0)
+    }))
+
   it.effect("a late answer is overtaken by the second attempt, and the first is interrupted", () =>
     Effect.gen(function*() {
       const { attempts, ended, run } = hedged([1_000, 50, 50], { after: 100 })
