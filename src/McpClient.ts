@@ -27,7 +27,7 @@ import type { Limits } from "./Connection.ts"
 import type { Diagnostic } from "./Diagnostic.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import { PageCache } from "./internal/pageCache.ts"
-import * as Patience from "./internal/patience.ts"
+import * as Signs from "./internal/signs.ts"
 import * as McpConfig from "./McpConfig.ts"
 import * as McpError from "./McpError.ts"
 import type * as JsonRpc from "./protocol/JsonRpc.ts"
@@ -424,7 +424,7 @@ export const make = Effect.fnUntraced(function*(
     request,
     closed: connection.closed
   })
-  Patience.note(client, transport.lastAsked)
+  Signs.note(client, { lastAsked: transport.lastAsked, receivedBytes: () => connection.trafficUnsafe().receivedBytes })
   return client
 })
 

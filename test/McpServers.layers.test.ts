@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
@@ -126,6 +127,30 @@ describe("a watched file", () => {
         yield* write(JSON.stringify({ mcpServers: { a: { command: "a" }, b: { command: "b" } } }), "Create")
         assert.deepStrictEqual(yield* servers.names, ["a", "b"])
         assert.deepStrictEqual(results.map(Result.isSuccess), [false, true])
+      }).pipe(Effect.scoped, Effect.provide(Layer.merge(fs, Path.layer)))
+    }))
+
+  it.effect("is followed while what it has replaced has its time to end", () =>
+    Effect.gen(function*() {
+      let text = JSON.stringify({ mcpServers: { a: { command: "a", drainGrace: 60_000 } } })
+      const events = yield* Queue.unbounded<FileSystem.WatchEvent>()
+      const fs = FileSystem.layerNoop({ readFileString: () => Effect.sync(() => text), watch: () => Stream.fromQueue(events) })
+      yield* Effect.gen(function*() {
+        const script = ScriptedServer.modern({ "tools/call": () => Effect.never })
+        const servers = yield* McpServers.makeWith(yield* McpConfig.load("/etc/mcp.json"), () => controlled(script).connect)
+        yield* Watch.file("/etc/mcp.json", servers)
+        yield* TestClock.adjust("1 second")
+        const call = yield* Effect.forkChild(servers.use("a", (client) => client.callTool("slow")), { startImmediately: true })
+        yield* waitUntil(() => ScriptedServer.requests(script, "tools/call").length === 1)
+        for (const document of [{ b: { command: "b" } }, { c: { command: "c" } }]) {
+          text = JSON.stringify({ mcpServers: document })
+          yield* Queue.offer(events, { _tag: "Update", path: "/etc/mcp.json" })
+          yield* Effect.repeat(Effect.andThen(TestClock.adjust("1 second"), servers.names), {
+            until: (names) => names.join() === Object.keys(document).join()
+          })
+        }
+        assert.isUndefined(call.pollUnsafe())
+        yield* Fiber.interrupt(call)
       }).pipe(Effect.scoped, Effect.provide(Layer.merge(fs, Path.layer)))
     }))
 })

@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
@@ -137,8 +138,7 @@ describe("sharing", () => {
           sent.push(Object.fromEntries(Object.entries(resolved.headers).map(([name, value]) => [name, Redacted.value(value)])))
           return yield* controlled().connect
         }).pipe(
-          Effect.provide(NodeServices.layer),
-          Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({ SERVICE: "service" })))
+          Effect.provide(Layer.merge(NodeServices.layer, ConfigProvider.layer(ConfigProvider.fromEnvRecord({ SERVICE: "service" }))))
         ))
       const as = (headers: Readonly<Record<string, string>>) =>
         runtime.use("a", (client) => client.ping, {
@@ -297,6 +297,46 @@ describe("changing", () => {
       yield* runtime.set(yield* entry({ args: ["2"] }))
       yield* runtime.use("a", (client) => client.ping)
       assert.deepStrictEqual(connected.map((config) => config._tag === "Stdio" && config.args), [[], ["2"]])
+    }))
+
+  it.effect("a server that is not to be used is not used because it was added while running", () =>
+    Effect.gen(function*() {
+      const { runtime, server } = yield* start({ a: {} }, { allowedServers: ["a"] })
+      const set = Effect.fnUntraced(function*(name: string, fields: Fields) {
+        yield* runtime.set(yield* McpConfig.get(yield* configOf({ [name]: fields }), name))
+        return yield* Effect.exit(runtime.use(name, (client) => client.ping))
+      })
+      assert.deepInclude(reasonOf(yield* set("b", {})), { _tag: "ServerDisabled", by: "allowedServers" })
+      assert.isTrue(Exit.isSuccess(yield* set("a", {})))
+      assert.deepInclude(reasonOf(yield* set("a", { disabled: true })), { _tag: "ServerDisabled", by: "disabled" })
+      assert.deepStrictEqual(yield* runtime.names, [])
+      assert.strictEqual(server("a").open, 0)
+      assert.isTrue(Exit.isSuccess(yield* set("a", {})))
+    }))
+})
+
+describe("supervision in code", () => {
+  it.effect("leaves what it does not say as it is for the kind of server: programs are not asked for their health", () =>
+    Effect.gen(function*() {
+      const script = ScriptedServer.legacy({ ping: ScriptedServer.value({}) })
+      const { runtime } = yield* start({ a: {} }, { policy: () => ({ idleTimeToLive: "forever" }) }, { a: controlled(script) })
+      yield* Effect.scoped(runtime.client("a"))
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(ScriptedServer.requests(script, "ping").length, 0)
+    }))
+})
+
+describe("sessions", () => {
+  it.effect("one that has the only place does not keep others from the client, whose calls wait as long as they may", () =>
+    Effect.gen(function*() {
+      const { runtime } = yield* start({ a: { timeout: 5_000, replicas: { max: 1, maxInFlight: 1 } } })
+      yield* Effect.gen(function*() {
+        yield* runtime.session("a")
+        const client = yield* runtime.client("a")
+        const call = yield* Effect.forkChild(Effect.exit(client.ping), { startImmediately: true })
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(tagOf(yield* Fiber.join(call)), "Overloaded")
+      }).pipe(Effect.scoped)
     }))
 })
 

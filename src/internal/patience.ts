@@ -3,20 +3,11 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-type LastAsked = () => number | undefined
-
-const known = new WeakMap<object, LastAsked>()
-
-/** Remembers it for those who have only what it is about, such as a client. */
-export const note = (about: object, lastAsked: LastAsked | undefined): void => {
-  if (lastAsked !== undefined) known.set(about, lastAsked)
-}
-
-export const lastAskedOf = (about: object): LastAsked | undefined => known.get(about)
+/** In milliseconds of the clock: now while a user is being asked; `undefined` if none ever was. */
+export type LastAsked = () => number | undefined
 
 export const timeoutOrElse = <A2, E2, R2>(options: {
   readonly duration: Duration.Input
-  /** In milliseconds of the clock: now while a user is being asked. */
   readonly lastAsked: LastAsked | undefined
   readonly orElse: () => Effect.Effect<A2, E2, R2>
 }) =>

@@ -30,6 +30,7 @@ import * as Arrival from "../auth/arrival.ts"
 import { Attended } from "../auth/Attended.ts"
 import { isOutage } from "../auth/Problem.ts"
 import * as Patience from "../internal/patience.ts"
+import * as Signs from "../internal/signs.ts"
 import type { McpClient } from "../McpClient.ts"
 import * as McpError from "../McpError.ts"
 import type * as Policy from "./policy.ts"
@@ -52,6 +53,8 @@ export interface Member {
   readonly failed: (client: Client, cause: Cause.Cause<unknown>) => void
   /** Forgets what failed before: a waiting attempt is made now, otherwise the next call makes one. */
   readonly resume: Effect.Effect<void>
+  /** When it is to be tried again although nobody calls; `undefined` when that is for a call or for `resume`. */
+  readonly retryAt: () => number | undefined
   /** Refuses whoever asks for the connection from now on. It stays open until the member's scope is closed. */
   readonly drain: Effect.Effect<void>
 }
@@ -107,6 +110,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   /** When the next attempt may be made, and why it is needed. */
   let next: number | undefined = 0
   let failure: McpError.McpError | undefined
+  /** The schedule has ended, or there is none: `next` is only when a call may try. */
+  let isOver = false
   let sooner = Deferred.makeUnsafe<void>()
 
   const become = (value: Status.Status) => {
@@ -176,6 +181,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     attempts += 1
     backoff ??= yield* toBackoff(reconnect.schedule)
     const delay = reconnect.when === "never" ? undefined : yield* backoff(now, error)
+    isOver = delay === undefined
     circuitOpen = breaker !== undefined && failures >= breaker.failures
     again = delay !== undefined && (reconnect.when === "eager" || (had && (waiters > 0 || options.demanded?.() === true)))
     const due = circuitOpen && breaker !== undefined ? breaker.cooldown : delay ?? Duration.zero
@@ -190,16 +196,20 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     become(again ? Status.Reconnecting({ attempt: attempts, next: now + Duration.toMillis(due), error }) : Status.Idle)
   })
 
-  /** Asks the server from time to time; ends with why its connection is to be given up. */
+  /** Asks a server that says nothing by itself; ends with why its connection is to be given up. */
   const examine = (client: Client, { failures, interval, timeout }: Policy.Health): Effect.Effect<McpError.McpError> => {
     const silent = McpError.make(
       new McpError.ConnectionClosed({ by: "server", detail: `it did not answer ${failures} health checks in a row` }),
       options.name
     )
-    const check = Effect.delay(ask(client, timeout), interval)
-    const checks = (missed: number): Effect.Effect<McpError.McpError> =>
-      missed >= failures ? Effect.succeed(silent) : Effect.flatMap(check, (answer) =>
-        McpError.isMcpError(answer) ? Effect.succeed(answer) : checks(answer ? 0 : missed + 1))
+    const heard = () => Signs.of(client)?.receivedBytes() ?? 0
+    const checks = (missed: number, before = heard()): Effect.Effect<McpError.McpError> => {
+      const isHeard = () => heard() !== before
+      if (missed >= failures) return Effect.succeed(silent)
+      return Effect.flatMap(Effect.sleep(interval), () =>
+        isHeard() ? checks(0) : Effect.flatMap(ask(client, timeout), (answer) =>
+          McpError.isMcpError(answer) ? Effect.succeed(answer) : checks(answer || isHeard() ? 0 : missed + 1)))
+    }
     return checks(0)
   }
 
@@ -357,6 +367,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       if (McpError.isMcpError(error) && isUnauthorized(error)) lose(client, error)
     },
     resume: Effect.sync(resume),
+    retryAt: () => isOver ? undefined : next,
     drain
   }
 })
@@ -402,7 +413,7 @@ const ask = (client: Client, timeout: Duration.Duration): Effect.Effect<boolean 
           : error.reason._tag === "RemoteError" || error.reason._tag === "InvalidResponse" || error.reason._tag === "Unsupported"
     }),
     // A ping may wait for a user to log in.
-    Patience.timeoutOrElse({ duration: timeout, lastAsked: Patience.lastAskedOf(client), orElse: () => Effect.succeed(false) })
+    Patience.timeoutOrElse({ duration: timeout, lastAsked: Signs.of(client)?.lastAsked, orElse: () => Effect.succeed(false) })
   )
 
 /** A connect that dies is a failure like any other to those who wait for it. */

@@ -38,6 +38,8 @@ export interface Replica {
   readonly failed: (client: Client, cause: Cause.Cause<unknown>) => void
   /** Forgets failures. */
   readonly resume: Effect.Effect<void>
+  /** When it is to be tried again although nobody calls; `undefined` when that is for a call or for `resume`. */
+  readonly retryAt: () => number | undefined
   /** Refuses new users. */
   readonly drain: Effect.Effect<void>
 }
@@ -119,12 +121,16 @@ export const make = Effect.fnUntraced(function*(options: {
     inUse: () => boolean
   ) => Effect.Effect<Replica, never, Scope.Scope>
   readonly options: Policy.Replicas
+  /** Whether somebody waits for news of the server: then one replica stays, to tell them. */
+  readonly demanded?: (() => boolean) | undefined
   /** Told each change of the status of all. */
   readonly onStatus?: ((status: Status.Status) => void) | undefined
 }): Effect.fn.Return<Replicas, never, Scope.Scope> {
   const { max, maxInFlight, maxQueue, min } = options.options
   const growAfter = Duration.toMillis(options.options.growAfter)
   const shrinkAfter = Duration.toMillis(options.options.shrinkAfter)
+  const demanded = () => options.demanded?.() === true
+  const least = () => demanded() ? Math.max(min, 1) : min
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, options.name))
   const refuse = Effect.suspend(() => fail(new McpError.ServerDraining({})))
 
@@ -366,8 +372,8 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   /** When a replica that has given up is asked again, while others serve. */
-  const mendingTime = ({ status: own, warmedAt }: Slot): number =>
-    status._tag === "Ready" && own._tag === "Failed" && own.next !== undefined ? Math.max(own.next, warmedAt + 1_000) : Infinity
+  const mendingTime = ({ replica, status: own, warmedAt }: Slot): number =>
+    status._tag === "Ready" && own._tag === "Failed" ? Math.max(replica.retryAt() ?? Infinity, warmedAt + 1_000) : Infinity
 
   const grow = Effect.fnUntraced(function*() {
     const since = oldest()?.since
@@ -392,7 +398,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const shrink = Effect.fnUntraced(function*() {
     const before = now() - shrinkAfter
     const idle = queue.size > 0 ? [] : slots.filter((slot) => isIdle(slot, before)).sort((a, b) => a.idleSince - b.idleSince)
-    for (const slot of idle.slice(0, Math.max(0, slots.length - min))) {
+    for (const slot of idle.slice(0, Math.max(0, slots.length - least()))) {
       slots.splice(slots.indexOf(slot), 1)
       yield* Effect.forkIn(close(slot), scope, { startImmediately: true })
       changed()
@@ -404,7 +410,9 @@ export const make = Effect.fnUntraced(function*(options: {
     const times = [
       ...(since === undefined || slots.length === max ? [] : [since + growAfter]),
       ...(slots.length <= min ? [] : slots.flatMap((slot) => slot.inFlight === 0 ? [slot.idleSince + shrinkAfter] : [])),
-      ...slots.map(mendingTime)
+      ...slots.map(mendingTime),
+      // Nobody tells when the last of them stops waiting.
+      ...(slots.length > min && demanded() ? [now() + Math.max(shrinkAfter, 1_000)] : [])
     ]
     // What is due already and was not done waits for something else to change.
     return Math.min(Infinity, ...times.filter((time) => time > now()))

@@ -100,7 +100,7 @@ export interface Runtime {
   readonly statusOf: (name: string) => Effect.Effect<SubscriptionRef.SubscriptionRef<Status.Status>, McpError.McpError>
   /** The status of every server, then each transition. A slow reader loses the oldest. Ends with the runtime. */
   readonly statuses: Stream.Stream<Transition>
-  /** Adds a server, or replaces the one of its name. Who uses the old one has its grace period. */
+  /** Adds a server, or replaces the one of its name; one that is not to be used only goes. Who uses the old one has its grace period. */
   readonly set: (entry: McpConfig.Entry) => Effect.Effect<void, McpError.McpError>
   /** Drains the server and closes its connections. */
   readonly remove: (name: string) => Effect.Effect<void, McpError.McpError>
@@ -323,12 +323,11 @@ export const make = Effect.fnUntraced(function*(
   // Changes
   // ---------------------------------------------------------------------------
 
-  const makeServer = Effect.fnUntraced(function*(entry: McpConfig.Entry) {
-    const policy = Policy.make(options.policy?.(entry) ?? entry.config)
+  const makeServer = (entry: McpConfig.Entry): Effect.Effect<Server> => {
+    const policy = Policy.make({ ...(options.policy?.(entry) ?? entry.config), _tag: entry.config._tag })
     const server: Server = { entry, policy, seats: new Map(), held: new Set(), retired: false }
-    yield* makeSeat(server, undefined)
-    return server
-  })
+    return Effect.as(makeSeat(server, undefined), server)
+  }
 
   const install = (server: Server) => {
     servers.set(server.entry.name, server)
@@ -355,6 +354,14 @@ export const make = Effect.fnUntraced(function*(
   const exclusion = ({ config, name }: McpConfig.Entry): McpError.ServerDisabled["by"] | undefined =>
     config.disabled === true ? "disabled" : allowed?.has(name) === false ? "allowedServers" : undefined
 
+  /** Whether a server is not to be used; then `unused` knows why. */
+  const isExcluded = (entry: McpConfig.Entry): boolean => {
+    unused.delete(entry.name)
+    const by = exclusion(entry)
+    if (by !== undefined) unused.set(entry.name, by)
+    return by !== undefined
+  }
+
   const apply = Effect.fnUntraced(function*(config: McpConfig.McpConfig) {
     const fresh = yield* Effect.forEach(
       [...config.servers.values()].filter((entry) => exclusion(entry) === undefined),
@@ -362,10 +369,7 @@ export const make = Effect.fnUntraced(function*(
     )
     // From here on nothing is waited for, so that no other change comes between.
     unused.clear()
-    for (const entry of config.servers.values()) {
-      const by = exclusion(entry)
-      if (by !== undefined) unused.set(entry.name, by)
-    }
+    for (const entry of config.servers.values()) isExcluded(entry)
     const before = new Map(servers)
     const made = new Map(fresh.map((server) => {
       const { name } = server.entry
@@ -461,8 +465,8 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() =>
         draining ? fail(new McpError.ServerDraining(), entry.name) : Effect.flatMap(makeServer(entry), (server) => {
           const before = servers.get(entry.name)
-          unused.delete(entry.name)
-          install(server)
+          if (isExcluded(entry)) servers.delete(entry.name)
+          else install(server)
           return before === undefined ? Effect.void : retire([before])
         })
       ),

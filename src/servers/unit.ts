@@ -38,6 +38,7 @@ export const make = Effect.fnUntraced(function*(options: {
     options: policy.replicas,
     member: (onStatus, inUse) =>
       Member.make({ name, connect, policy, restore: continuity.restore, demanded: continuity.demanded, inUse, onStatus }),
+    demanded: continuity.demanded,
     onStatus: options.onStatus
   })
   // Registered last, so that it runs first: readers learn of the end before the connections are gone.
@@ -51,12 +52,13 @@ export const make = Effect.fnUntraced(function*(options: {
 
   let client: Member.Client | undefined
   return {
-    client: Effect.suspend(() =>
-      client === undefined
-        ? Effect.map(replicas.use(Effect.succeed), (first) =>
-          client ??= Facade.make({ name, continuity, replicas, first, limits, closed: Deferred.await(closed) }))
-        : Effect.succeed(client)
-    ),
+    client: Effect.suspend(() => {
+      if (client !== undefined) return Effect.succeed(client)
+      // Where there is a connection no place has to be free: that is for calls to wait for.
+      const [there] = replicas.clients()
+      return Effect.map(there === undefined ? replicas.use(Effect.succeed) : Effect.succeed(there), (first) =>
+        client ??= Facade.make({ name, continuity, replicas, first, limits, closed: Deferred.await(closed) }))
+    }),
     session: replicas.session({ within: Facade.waitingTime(limits) }),
     resume: replicas.resume,
     drain: replicas.drain

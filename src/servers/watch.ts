@@ -27,9 +27,13 @@ export const file = Effect.fnUntraced(function*(
   const target = path.resolve(file)
   const destination = Effect.orElseSucceed(fs.realPath(target), () => target)
 
-  const reload = runtime.reload(McpConfig.load(target)).pipe(
-    Effect.catch((error) => Effect.logError(`The servers stay as they are. ${error.message}`))
-  )
+  // The next change is not to wait until those of this one have been closed.
+  const scope = yield* Effect.scope
+  const reload = Effect.flatMap(Effect.exit(McpConfig.load(target)), (loaded) =>
+    runtime.reload(loaded).pipe(
+      Effect.catch((error) => Effect.logError(`The servers stay as they are. ${error.message}`)),
+      Effect.forkIn(scope, { startImmediately: true })
+    ))
   const follow = Effect.gen(function*() {
     const place = yield* destination
     const stays = Effect.map(destination, (now) => now === place)

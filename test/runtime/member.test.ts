@@ -8,6 +8,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as McpError from "../../src/McpError.ts"
+import * as JsonRpc from "../../src/protocol/JsonRpc.ts"
 import * as Member from "../../src/servers/member.ts"
 import * as Policy from "../../src/servers/policy.ts"
 import type * as Status from "../../src/servers/status.ts"
@@ -280,6 +281,27 @@ describe("a crash loop", () => {
     }))
 })
 
+describe("trying again although nobody calls", () => {
+  const after = (error: McpError.McpError, policy: Policy.Options = {}) =>
+    Effect.gen(function*() {
+      const server = controlled()
+      const member = yield* Member.make({ name: "s", connect: Effect.fail(error), policy: Policy.make({ _tag: "Stdio", ...policy }) })
+      yield* Effect.flip(member.client)
+      assert.strictEqual(server.attempts, 0)
+      return member.retryAt()
+    }).pipe(Effect.scoped)
+
+  it.effect("is for what may pass, and not for what a person has to mend or has ruled out", () =>
+    Effect.gen(function*() {
+      const absent = McpError.make(new McpError.SpawnFailed({ command: "x", kind: "CommandNotFound", detail: "" }), "s")
+      const lost = McpError.make(new McpError.ConnectionClosed({ by: "server", detail: "gone" }), "s")
+      assert.isUndefined(yield* after(absent))
+      assert.isUndefined(yield* after(lost, { reconnect: { when: "never" } }))
+      assert.isUndefined(yield* after(lost, { reconnect: { attempts: 0 } }))
+      assert.strictEqual(yield* after(lost, { reconnect: { baseDelay: "1 second", jitter: false } }), 1_000)
+    }))
+})
+
 describe("health", () => {
   const health = { interval: Duration.seconds(10), timeout: Duration.seconds(2), failures: 2 }
 
@@ -303,6 +325,28 @@ describe("health", () => {
       assert.include(reason.detail, "2 health checks")
       assert.strictEqual(seen.at(-1)?._tag, "Reconnecting")
       assert.strictEqual(server.open, 0)
+    }))
+
+  it.effect("a server that says something by itself is not asked, and alive though it answers nothing meanwhile", () =>
+    Effect.gen(function*() {
+      const script = ScriptedServer.legacy({ ping: () => Effect.undefined })
+      const { member, tags } = yield* start({ health }, controlled(script))
+      yield* member.client
+      const say = script.peer?.send(JsonRpc.notification("notifications/message", { level: "info", data: "busy" })) ?? Effect.void
+      for (let second = 0; second < 120; second += 5) {
+        yield* say
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.strictEqual(member.statusUnsafe()._tag, "Ready")
+      assert.strictEqual(ScriptedServer.requests(script, "ping").length, 0)
+      // What it says while it is asked is an answer, too.
+      yield* TestClock.adjust("11 seconds")
+      assert.strictEqual(ScriptedServer.requests(script, "ping").length, 1)
+      yield* say
+      yield* TestClock.adjust("21 seconds")
+      assert.deepStrictEqual(tags(), ["Connecting", "Ready"])
+      yield* TestClock.adjust("5 seconds")
+      assert.include(tags(), "Reconnecting")
     }))
 
   it.effect("a server that refuses to be asked is alive", () =>

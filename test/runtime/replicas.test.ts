@@ -78,6 +78,9 @@ class Fake implements Replicas.Replica {
 
   readonly failed = () => {}
   readonly resume = Effect.void
+  /** Whether it has given up for good. */
+  isOver = false
+  readonly retryAt = () => !this.isOver && this.status._tag === "Failed" ? this.status.next : undefined
   readonly drain = Effect.sync(() => {
     this.drained = true
   })
@@ -321,6 +324,16 @@ describe("replicas: one of them is bad", () => {
       yield* TestClock.adjust("1 seconds")
       assert.strictEqual(pool.at(1).status._tag, "Ready")
       assert.lengthOf(replicas.clients(), 2)
+    })))
+
+  it.effect("one that has given up for good is not asked again, only because others serve", () =>
+    scoped(Effect.gen(function*() {
+      const { pool, replicas } = yield* pair
+      pool.at(1).isOver = true
+      pool.at(1).become(Status.Failed({ error, next: 0 }))
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(pool.at(1).status._tag, "Failed")
+      assert.lengthOf(replicas.clients(), 1)
     })))
 
   it.effect("a call that got no connection from one is made on another that is ready", () =>
