@@ -85,7 +85,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Auth, McpError.McpError, HttpClient.HttpClient | Scope.Scope> {
   const source = yield* Source.make(options)
   const store = yield* TokenStore.TokenStore
-  const { asking, flight, renewal } = yield* Sharing.join(store, source.server, options)
+  const { asking, flight, renewal, widening } = yield* Sharing.join(store, source.server, options)
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
   const closed = yield* Deferred.make<never>()
@@ -236,22 +236,13 @@ export const make = Effect.fnUntraced(function*(
             new Problem({ stage: "request", detail: `status ${response.status} to a token that was just issued` })
           ))
         }
-        const before = flight.failedSince(moment)
+        // A user who is asked for more than a call has, holds up nobody who has enough.
+        const by = insufficient ? widening(challenged) : flight
+        const before = by.failedSince(moment)
         if (before !== undefined && !mayAsk(before)) return yield* fail(before)
         if (insufficient) widenings += 1
         const need = { rejected: credential, wanted, refreshable: how !== "refreshed" && !insufficient }
-        let isOwn = false
-        const obtain = Effect.suspend(() => {
-          isOwn = true
-          return source.obtain(need)
-        })
-        const outcome = yield* fly(flight, obtain, insufficient ? challenged : undefined).pipe(
-          Effect.repeat({
-            // What somebody else has got meanwhile may be wider in another way.
-            while: (outcome) => insufficient && !isOwn && outcome !== undefined && source.mayWiden(outcome.credential, challenged)
-          }),
-          Effect.mapError(fail)
-        )
+        const outcome = yield* Effect.mapError(fly(by, source.obtain(need), insufficient ? challenged : undefined), fail)
         if (outcome === undefined) return refused
         // Somebody else's outcome may be the very token that was refused.
         how = Credential.isSame(outcome.credential, credential) ? undefined : outcome.how

@@ -18,9 +18,9 @@ import type * as Scope from "effect/Scope"
 import * as Random from "./random.ts"
 import * as TokenStore from "./TokenStore.ts"
 
-/** How often the holder of a lock shows that it lives, and after what silence it is taken for dead. */
+/** How often the holder of a lock shows that it lives, and after what silence it is taken for dead, in nanoseconds. */
 const heartbeat = "2 seconds"
-const silence = 15_000
+const silence = 15_000_000_000n
 
 const retry = "50 millis"
 
@@ -138,17 +138,35 @@ const keyValueStore = (folder: Folder): KeyValueStore.KeyValueStore => {
   })
 }
 
-/** Takes a lock away from a holder that has died. Of several that want to, one succeeds. */
-const bury = Effect.fnUntraced(function*({ fs }: Folder, lock: string): Effect.fn.Return<void, PlatformError> {
+/** A lock that another one holds, since when it has looked like this. */
+interface Sight {
+  readonly owner: string
+  readonly touched: number | undefined
+  readonly since: bigint
+}
+
+/**
+ * Takes a lock away from a holder that has died. Of several that want to, one
+ * succeeds. How long it was silent is told by the clock that nobody sets, of the
+ * one who looks: that of its holder may be another, and either may jump.
+ */
+const bury = Effect.fnUntraced(function*(
+  { fs }: Folder,
+  lock: string,
+  before: Sight | undefined
+): Effect.fn.Return<Sight, PlatformError> {
   const owner = yield* fs.readFileString(lock)
   const { mtime } = yield* fs.stat(lock)
-  const now = yield* Clock.currentTimeMillis
-  if (mtime._tag === "None" || now - mtime.value.getTime() < silence) return
+  const now = yield* Clock.monotonicTimeNanos
+  const touched = Option.getOrUndefined(mtime)?.getTime()
+  if (before === undefined || before.owner !== owner || before.touched !== touched) return { owner, touched, since: now }
+  if (now - before.since < silence) return before
   const grave = `${lock}.${yield* Random.secret}`
   yield* fs.rename(lock, grave)
   // Another one may have buried it before, and taken it since: then it gets it back.
   if (owner !== (yield* fs.readFileString(grave))) yield* Effect.ignore(fs.link(grave, lock))
   yield* fs.remove(grave, { force: true })
+  return before
 })
 
 /**
@@ -175,20 +193,21 @@ const fileLock = (folder: Folder): TokenStore.Lock => {
     const release = Effect.flatMap(isMine, (mine) => mine ? fs.remove(lock) : Effect.void)
     const clean = Effect.flatMap(fs.readDirectory(root), (names) =>
       Effect.forEach(names.filter((name) => name.startsWith(drafts)), (name) => fs.remove(path.join(root, name), { force: true }), { discard: true }))
-    const take = Effect.gen(function*() {
+    const take = Effect.fnUntraced(function*(restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) {
       const secret = yield* Random.secret
-      while (!(yield* attempt(secret))) {
+      let sight: Sight | undefined
+      while (!(yield* Effect.as(create(folder, lock, secret), true).pipe(Effect.catchIf(isTaken, () => Effect.succeed(false))))) {
+        sight = yield* Effect.catchIf(bury(folder, lock, sight), isAbsent, () => Effect.undefined)
         // Only here: between the file and its release lies nothing that could be interrupted.
-        yield* Effect.interruptible(Effect.sleep(retry))
+        yield* restore(Effect.sleep(retry))
       }
       owner = secret
       yield* Effect.onError(clean, () => Effect.ignore(release))
     })
-    const attempt = (secret: string) =>
-      Effect.as(create(folder, lock, secret), true).pipe(
-        Effect.catchIf(isTaken, () => Effect.as(Effect.catchIf(bury(folder, lock), isAbsent, () => Effect.void), false))
-      )
-    yield* Effect.acquireRelease(take, () => Effect.ignore(release)).pipe(Effect.mapError(storeError(folder, "lock")))
+    // Who is not to be interrupted is not here either: what they keep may be the only copy.
+    yield* Effect.uninterruptibleMask((restore) => Effect.acquireRelease(take(restore), () => Effect.ignore(release))).pipe(
+      Effect.mapError(storeError(folder, "lock"))
+    )
     yield* Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
       if (yield* isMine) yield* fs.utimes(lock, now / 1_000, now / 1_000)
@@ -203,7 +222,7 @@ const fileLock = (folder: Folder): TokenStore.Lock => {
         const kept = value === undefined
           ? yield* Effect.flatMap(isMine, (mine) => mine ? Effect.as(fs.remove(file, { force: true }), true) : Effect.succeed(false))
           : yield* replace(folder, { draft: `${entry}.${owner}`, file, isMine }, encode({ key, value }))
-        if (!kept) yield* take
+        if (!kept) yield* take((sleep) => sleep)
         return kept
       }, Effect.mapError(storeError(folder, "set")))
     }

@@ -30,6 +30,11 @@ interface Shelf<A> {
   readonly set: (key: string, value: A | undefined) => Effect.Effect<void, StoreError>
 }
 
+export interface SaveOptions {
+  /** Should it fail, whether what was to be written counts in this process all the same. Default false. */
+  readonly remember?: boolean | undefined
+}
+
 export interface TokenStore {
   readonly get: (key: Key) => Effect.Effect<Credential | undefined, StoreError>
   /**
@@ -38,14 +43,18 @@ export interface TokenStore {
    * turn; `save` writes at once, and `undefined` removes. Should it have changed
    * all the same, as after a machine has slept over its turn, nothing is written,
    * unless all that has changed is that its refresh token was found spent.
+   * Where nothing else has it, `remember` keeps what cannot be written in this
+   * process, and it is written next time.
    */
   readonly modify: <A, E, R>(
     key: Key,
     work: (
       current: Credential | undefined,
-      save: (next: Credential | undefined) => Effect.Effect<void, StoreError>
+      save: (next: Credential | undefined, options?: SaveOptions) => Effect.Effect<void, StoreError>
     ) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | StoreError, R>
+  /** Works while nobody else does work of that name, in this process or in another one that shares the store. */
+  readonly alone: <A, E, R>(name: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StoreError, R>
   /** By issuer, as no client is presented to another one: the latest, and with its id each. */
   readonly registrations: Shelf<Registration>
   /** By server and principal. */
@@ -131,26 +140,40 @@ export const make = (store: KeyValueStore.KeyValueStore, lock: Lock = makeLock(s
     }
   }
   const credentials = kind(store, "credential", Credential)
+  /** What could not be written over what is kept. */
+  const unwritten = new Map<string, { readonly over: Credential | undefined; readonly next: Credential }>()
+  /** Unless somebody has written something else since. */
+  const latest = (name: string, kept: Credential | undefined): Credential | undefined => {
+    const found = unwritten.get(name)
+    return found !== undefined && isUnchanged(kept, found.over) ? found.next : kept
+  }
   const nameOf = ({ issuer, principal, resource }: Key) => keyOf(issuer, resource, principal)
   return {
-    get: (key) => credentials.get(nameOf(key)),
+    get: (key) => Effect.map(credentials.get(nameOf(key)), (kept) => latest(nameOf(key), kept)),
     modify: Effect.fnUntraced(function*(key, work) {
       const name = nameOf(key)
       const { keep } = yield* lock(credentials.keyOf(name))
-      const current = yield* credentials.get(name)
-      let seen = current
-      const save = Effect.fnUntraced(function*(next: Credential | undefined) {
+      let seen = yield* credentials.get(name)
+      const current = latest(name, seen)
+      const save = Effect.fnUntraced(function*(next: Credential | undefined, options?: SaveOptions) {
         while (true) {
           const now = yield* credentials.get(name)
           // Who found the refresh token spent knows less than the one that has spent it.
           if (!isUnchanged(now, seen) && !isSpent(now, seen)) return
-          if (yield* keep(credentials.keyOf(name), credentials.encode(next))) break
+          const kept = yield* Effect.tapError(keep(credentials.keyOf(name), credentials.encode(next)), () =>
+            Effect.sync(() => {
+              if (next !== undefined && options?.remember === true) unwritten.set(name, { over: seen, next })
+            }))
+          if (kept) break
         }
         seen = next
+        unwritten.delete(name)
         yield* changed
       }, Effect.uninterruptible)
+      if (current !== seen) yield* Effect.ignore(save(current))
       return yield* work(current, save)
     }, Effect.scoped),
+    alone: (name, work) => Effect.scoped(Effect.andThen(lock(keyOf("alone", name)), work)),
     registrations: shelf("registration", Registration),
     bindings: shelf("binding", Binding),
     changes: () => Deferred.await(change)

@@ -1,5 +1,6 @@
 /** A login: becoming a client of the authorization server, and asking the user. */
 import * as Effect from "effect/Effect"
+import type { KeyValueStoreError } from "effect/persistence/KeyValueStore"
 import type * as Scope from "effect/Scope"
 import * as Authorize from "./Authorize.ts"
 import * as AuthorizationCode from "./authorizationCode.ts"
@@ -81,17 +82,25 @@ const attempt = Effect.fnUntraced(function*(
   )
   const { redirectUri } = listening
 
-  const register = Effect.gen(function*() {
+  /** One for all who come at once; anew where none is fit, or the server does not know the one there is. */
+  const register = Effect.fnUntraced(function*(unknown?: ClientAuth.Client): Effect.fn.Return<ClientAuth.Client, Problem | KeyValueStoreError> {
+    const there = yield* store.registrations.get(issuer)
+    if (there !== undefined && there.clientId !== unknown?.id && (yield* Registration.covers(there, redirectUri))) {
+      return Registration.toClient(there)
+    }
     const registered = yield* Registration.register(endpoint.wire, endpoint.metadata, {
       clientName: grant.clientName ?? "mcp-connect",
       redirectUri,
       scope: Scopes.format(scopes)
     })
-    yield* Effect.mapError(store.registrations.set(issuer, registered), kept)
+    yield* store.registrations.set(issuer, registered)
     // What was issued to it is refreshed by it, whatever is registered after it: each port of a loopback is another client.
-    yield* Effect.mapError(store.registrations.set(keyOf(issuer, registered.clientId), registered), kept)
+    yield* store.registrations.set(keyOf(issuer, registered.clientId), registered)
     return Registration.toClient(registered)
   })
+  const client = (unknown?: ClientAuth.Client) =>
+    Effect.mapError(store.alone(keyOf("registration", issuer), register(unknown)), (error) =>
+      error instanceof Problem ? error : kept(error))
 
   const visit = (url: URL, state: string) =>
     Effect.mapError(listening.ask(url, state), (error): Problem | Elsewhere =>
@@ -100,10 +109,9 @@ const attempt = Effect.fnUntraced(function*(
   const ask = (client: ClientAuth.Client) =>
     AuthorizationCode.run(endpoint, { client, redirectUri, scopes, resource, dpopKey, visit, keep })
 
-  const client = known(grant, endpoint)
-  if (client !== undefined) return yield* ask(client)
-  const registration = yield* Effect.mapError(store.registrations.get(issuer), kept)
-  if (registration === undefined || !(yield* Registration.covers(registration, redirectUri))) return yield* ask(yield* register)
-  return yield* Effect.catch(ask(Registration.toClient(registration)), (error) =>
-    error._tag === "AuthProblem" && isUnknownClient(error) ? Effect.flatMap(register, ask) : Effect.fail(error))
+  const configured = known(grant, endpoint)
+  if (configured !== undefined) return yield* ask(configured)
+  const first = yield* client()
+  return yield* Effect.catch(ask(first), (error) =>
+    error._tag === "AuthProblem" && isUnknownClient(error) ? Effect.flatMap(client(first), ask) : Effect.fail(error))
 })

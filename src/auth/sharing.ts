@@ -6,15 +6,35 @@ import type { McpErrorReason } from "../McpError.ts"
 import * as Asking from "./asking.ts"
 import { Authorize } from "./Authorize.ts"
 import { Grant } from "./Grant.ts"
+import type * as Scopes from "./scopes.ts"
 import * as SingleFlight from "./singleFlight.ts"
 import type * as Source from "./source.ts"
 import { keyOf, type TokenStore } from "./TokenStore.ts"
 
+type Flight = SingleFlight.SingleFlight<Source.Outcome, McpErrorReason>
+
 export interface Shared {
   readonly asking: Asking.Asking
-  readonly flight: SingleFlight.SingleFlight<Source.Outcome, McpErrorReason>
+  readonly flight: Flight
+  /** Apart for each set of scopes that is missing: a user who declines one of them has said nothing of the others. */
+  readonly widening: (scopes: Scopes.Scopes) => Flight
   /** Apart, as what comes of it means something else: who is refused needs more than this tries. */
-  readonly renewal: SingleFlight.SingleFlight<Source.Outcome, McpErrorReason>
+  readonly renewal: Flight
+}
+
+/** Sets of scopes at a time; a server may name any number. */
+const maxWidenings = 100
+
+const widenings = (): Shared["widening"] => {
+  const flights = new Map<string, Flight>()
+  return (scopes) => {
+    const key = [...scopes].sort().join(" ")
+    const flight = flights.get(key) ?? SingleFlight.make()
+    const [oldest] = flights.keys()
+    if (flights.size >= maxWidenings && oldest !== undefined) flights.delete(oldest)
+    flights.set(key, flight)
+    return flight
+  }
 }
 
 interface Entry {
@@ -53,7 +73,7 @@ export const join = Effect.fnUntraced(function*(
     const entries = places.get(key) ?? []
     places.set(key, entries)
     const found = entries.find((entry) => Equal.equals(entry.alike, alike))
-    const entry = found ?? { alike, shared: { asking, flight: SingleFlight.make(), renewal: SingleFlight.make() }, users: 0 }
+    const entry = found ?? { alike, shared: { asking, flight: SingleFlight.make(), widening: widenings(), renewal: SingleFlight.make() }, users: 0 }
     if (found === undefined) entries.push(entry)
     entry.users += 1
     return { places, entries, entry }

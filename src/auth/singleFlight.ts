@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 export interface SingleFlight<in out A, in out E> {
   /** Joins what is under way, or begins it. */
   readonly run: (work: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** A moment in the order of things: for {@link failedSince}. */
+  /** A moment in the order of things, which is that of all flights: for {@link failedSince}. */
   readonly now: () => number
   /** The failure of what ended after that moment, if it was the last to end and did fail. */
   readonly failedSince: (moment: number) => E | undefined
@@ -24,10 +24,12 @@ interface Flight<A, E> {
 /** How long who leaves last waits for an end that cannot be hastened. */
 const patience = "5 seconds"
 
+/** How many flights have ended. */
+let moment = 0
+
 /** Belongs to no scope: only those who wait keep the work going. */
 export const make = <A, E>(): SingleFlight<A, E> => {
   let current: Flight<A, E> | undefined
-  let moment = 0
   let failure: { readonly at: number; readonly error: E } | undefined
 
   const start = (work: Effect.Effect<A, E>): Effect.Effect<Flight<A, E>> => {

@@ -160,7 +160,7 @@ export const make = Effect.fnUntraced(function*(
       ? Dpop.generate
       : Effect.succeed(before.dpopKey)
 
-  type Save = (next: Credential.Credential | undefined) => Effect.Effect<void, Problem>
+  type Save = (next: Credential.Credential | undefined, options?: TokenStore.SaveOptions) => Effect.Effect<void, Problem>
 
   /** A token without what was there before; saved. */
   const ask = Effect.fnUntraced(function*(
@@ -186,6 +186,10 @@ export const make = Effect.fnUntraced(function*(
       : yield* Effect.tap(Assertions.run(endpoint, grant, { trustful, resource, scopes: selected, dpopKey: key }), save)
   })
 
+  /** What cannot be found again is not kept: together, or neither. */
+  const keepAt = (site: Site, save: Save): Save => (next, options) =>
+    Effect.uninterruptible(Effect.andThen(save(next, options), next === undefined ? Effect.void : bind(site)))
+
   /** Users would be led to an authorization server that does not know who asks, and does not send them back. */
   const forget = ({ endpoint }: Site, { clientId }: Credential.Credential): Effect.Effect<void, Problem> =>
     Effect.mapError(Login.forget(store, endpoint.metadata.issuer, clientId), kept)
@@ -200,7 +204,6 @@ export const make = Effect.fnUntraced(function*(
     if (client === undefined) return undefined
     const { refreshToken: _, ...spent } = current
     return yield* TokenEndpoint.refresh(site.endpoint, client, site.resource, current).pipe(
-      Effect.tap((next) => next === undefined ? Effect.void : save(next)),
       Effect.catch((error) =>
         isOutage(error.code)
           ? Effect.fail(error)
@@ -209,6 +212,9 @@ export const make = Effect.fnUntraced(function*(
             undefined
           )
       ),
+      // A token that cannot be kept is one all the same; the store remembers it.
+      Effect.tap((next) =>
+        next === undefined ? Effect.void : Effect.catch(save(next, { remember: true }), ({ detail }) => Effect.logWarning(`A renewed token for ${shown} is not kept: ${detail}`))),
       // Between the answer and its being kept lies the only copy of a rotated token.
       Effect.uninterruptible
     )
@@ -220,7 +226,7 @@ export const make = Effect.fnUntraced(function*(
     work: (current: Credential.Credential | undefined, save: Save) => Effect.Effect<Outcome, E>
   ): Effect.Effect<Outcome, E | Problem> =>
     Effect.mapError(
-      store.modify(key, (current, save) => work(current, (next) => Effect.mapError(save(next), kept))),
+      store.modify(key, (current, save) => work(current, (next, options) => Effect.mapError(save(next, options), kept))),
       (error) => error instanceof Problem || !isStoreError(error) ? error : kept(error)
     )
 
@@ -229,20 +235,39 @@ export const make = Effect.fnUntraced(function*(
     const { issuer } = site.endpoint.metadata
     yield* checkBinding(site)
     const challenged = Scopes.parse(wanted.scope)
-    return yield* exclusively(keyOf({ issuer, resource: site.resource }), (current, save) =>
+    const key = keyOf({ issuer, resource: site.resource })
+    const exclusive = <E>(work: (current: Credential.Credential | undefined, save: Save) => Effect.Effect<Outcome, E>) =>
+      exclusively(key, (current, save) => work(current, keepAt(site, save)))
+
+    const reuse = Effect.fnUntraced(function*(current: Credential.Credential | undefined): Effect.fn.Return<Outcome, Problem> {
+      const now = yield* Clock.currentTimeMillis
+      const usable = current !== undefined && !Credential.isSame(current, rejected) && !Credential.isExpired(current, now)
+      if (!usable || !(refreshable || Scopes.includes(scopesOf(current), challenged))) return undefined
+      yield* bind(site)
+      return { credential: current, how: "reused" }
+    })
+
+    const quietly = exclusive((current, save) =>
       Effect.gen(function*() {
-        const now = yield* Clock.currentTimeMillis
-        const usable = current !== undefined && !Credential.isSame(current, rejected) && !Credential.isExpired(current, now)
-        if (usable && (refreshable || Scopes.includes(scopesOf(current), challenged))) {
-          yield* bind(site)
-          return { credential: current, how: "reused" }
-        }
+        const reused = yield* reuse(current)
+        if (reused !== undefined) return reused
         const refreshed = refreshable && current !== undefined ? yield* refresh(site, current, save) : undefined
         if (refreshed !== undefined) return { credential: refreshed, how: "refreshed" }
-        const granted = yield* ask(site, current, challenged, save)
-        yield* bind(site)
-        return { credential: granted, how: "granted" }
-      })).pipe(
+        if (grant._tag === "AuthorizationCode") return undefined
+        return { credential: yield* ask(site, current, challenged, save), how: "granted" }
+      }))
+
+    // One after the other, but while a user takes their time others may still renew the token, or remove it.
+    const login = store.alone(TokenStore.keyOf("login", issuer, site.resource, principal), Effect.gen(function*() {
+      const current = yield* store.get(key)
+      const reused = yield* reuse(current)
+      if (reused !== undefined) return reused
+      const keep: Save = (next) => Effect.asVoid(exclusive((_, save) => Effect.as(save(next), undefined)))
+      const granted: Outcome = { credential: yield* ask(site, current, challenged, keep), how: "granted" }
+      return granted
+    })).pipe(Effect.mapError((error) => isStoreError(error) ? kept(error) : error))
+
+    return yield* Effect.flatMap(quietly, (outcome) => outcome === undefined ? login : Effect.succeed(outcome)).pipe(
         // Endpoints that were only assumed prove nothing: the server's own answer says more.
         Effect.catch((error) =>
           site.endpoint.metadata.assumed === true && error._tag === "AuthProblem" && error.stage === "registration"
@@ -292,14 +317,14 @@ export const make = Effect.fnUntraced(function*(
   const end = Effect.gen(function*() {
     const bound = yield* binding
     if (bound === undefined) return undefined
-    const revoked = yield* store.modify(keyOf(bound), (current, save) =>
-      current === undefined ? Effect.undefined : revoke(bound, current).pipe(
+    return yield* store.modify(keyOf(bound), (current, save) =>
+      Effect.gen(function*() {
         // It is removed in any case.
-        Effect.orElseSucceed(() => false),
-        Effect.tap(() => save(undefined))
-      ))
-    yield* store.bindings.set(bindingKey, undefined)
-    return revoked
+        const revoked = current === undefined ? undefined : yield* Effect.orElseSucceed(revoke(bound, current), () => false)
+        if (current !== undefined) yield* save(undefined)
+        yield* store.bindings.set(bindingKey, undefined)
+        return revoked
+      }))
   })
 
   return {

@@ -52,6 +52,7 @@ export const layer: Layer.Layer<never, never, FileSystem.FileSystem | Path.Path>
     return {
       get: (key) => read((store) => store.get(key)),
       modify: (key, work) => Effect.flatMap(store, (store) => store.modify(key, work)),
+      alone: (name, work) => Effect.flatMap(store, (store) => store.alone(name, work)),
       registrations: {
         get: (key) => read((store) => store.registrations.get(key)),
         set: (key, value) => Effect.flatMap(store, ({ registrations }) => registrations.set(key, value))

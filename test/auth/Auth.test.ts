@@ -7,9 +7,11 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as NetAddress from "effect/net/NetAddress"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
+import * as Account from "../../src/auth/Account.ts"
 import * as Auth from "../../src/auth/Auth.ts"
 import * as Authorize from "../../src/auth/Authorize.ts"
 import { Grant } from "../../src/auth/Grant.ts"
@@ -378,11 +380,15 @@ describe("a token", () => {
       const interrupting = yield* Effect.forkChild(Fiber.interruptAll(all), { startImmediately: true })
       yield* Deferred.succeed(answer, void 0)
       yield* Fiber.join(interrupting)
+      script.override = () => undefined
       // When the last of them has ended, it is kept.
       const kept = yield* (yield* TokenStore.TokenStore).get({ issuer, resource: server, principal: "" })
       assert.strictEqual(kept === undefined ? undefined : Redacted.value(kept.accessToken), "token-1")
       assert.strictEqual(yield* get(), "200 hello")
       assert.deepStrictEqual([user.asked.length, Scripted.to(script, "/token").length], [1, 1])
+      // And it is found again: by whoever looks who is logged in, or logs out.
+      const account = yield* Effect.provideService(Account.find({ url: server }), HttpClient.HttpClient, Scripted.client(script))
+      assert.strictEqual(account?.issuer, issuer)
     }).pipe(provide(user.layer))
   })
 
@@ -722,6 +728,42 @@ describe("a token", () => {
     }).pipe(provide(user.layer))
   })
 
+  it.effect("that is renewed is used though it cannot be kept, and kept as soon as it can", () => {
+    const script = Scripted.make()
+    const user = Scripted.agreeing(script)
+    const values = new Map<string, string>()
+    let isFull = false
+    const full = KeyValueStore.makeStringOnly({
+      get: (key) => Effect.sync(() => values.get(key)),
+      set: (key, value) =>
+        isFull
+          ? Effect.fail(new KeyValueStore.KeyValueStoreError({ method: "set", message: "the disk is full" }))
+          : Effect.sync(() => void values.set(key, value)),
+      remove: (key) => Effect.sync(() => void values.delete(key)),
+      clear: Effect.void,
+      size: Effect.succeed(0),
+      keys: Effect.succeed([])
+    })
+    const store = TokenStore.make(full)
+    return Effect.gen(function*() {
+      const { get } = yield* open(script)
+      yield* get()
+      isFull = true
+      for (const token of ["token-2", "token-3"]) {
+        script.valid.clear()
+        assert.strictEqual(yield* get(), "200 hello")
+        assert.isTrue(script.valid.has(token))
+      }
+      assert.notInclude([...values.values()].join(), "token-3")
+      isFull = false
+      script.valid.clear()
+      // Another program, which knows nothing of it, could not go on from what is kept.
+      assert.strictEqual(yield* get(), "200 hello")
+      assert.include([...values.values()].join(), "token-4")
+      assert.strictEqual(user.asked.length, 1)
+    }).pipe(Effect.provideService(TokenStore.TokenStore, store), Effect.provide(user.layer))
+  })
+
   it.effect("of another client of the same store is used instead of asking again", () => {
     const script = Scripted.make()
     const user = Scripted.agreeing(script)
@@ -762,6 +804,55 @@ describe("scopes", () => {
       assert.strictEqual((yield* refused)?._tag, "Forbidden")
       assert.strictEqual(user.asked.length, 2)
     }).pipe(provide(user.layer))
+  })
+
+  /** A server that wants the scopes of the query, and whose user is asked for them, and takes their time. */
+  const demanding = (script: Scripted.Script) => {
+    script.override = ({ headers, url }) => {
+      const scope = url.searchParams.get("scope")
+      return url.origin === new URL(server).origin && scope !== null && script.valid.has(headers["authorization"]?.slice(7) ?? "")
+        ? new Response("", { status: 403, headers: { "www-authenticate": `Bearer error="insufficient_scope", scope="${scope}"` } })
+        : undefined
+    }
+  }
+
+  it.effect("that a user is being asked for hold up nobody who needs less, whose token is refused, expires or is removed", () => {
+    const script = Scripted.make()
+    const gate = Deferred.makeUnsafe<void>()
+    const user = Scripted.agreeing(script)
+    const declining = Scripted.agreeing(script, { gate, callback: () => new URL("http://127.0.0.1:4000/callback?error=no") })
+    demanding(script)
+    return Effect.gen(function*() {
+      yield* Effect.provide(Effect.flatMap(open(script), ({ get }) => get()), user.layer)
+      yield* Effect.gen(function*() {
+        const { get } = yield* open(script)
+        const wider = yield* Effect.forkChild(Effect.flip(get(`${server}?scope=write`)), { startImmediately: true })
+        yield* declining.began
+        script.valid.clear()
+        assert.strictEqual(yield* get(), "200 hello")
+        yield* TestClock.adjust("59 minutes")
+        assert.strictEqual(yield* get(), "200 hello")
+        assert.strictEqual(Scripted.to(script, "/token").length, 3)
+        yield* Effect.provideService(Account.logout({ url: server }), HttpClient.HttpClient, Scripted.client(script))
+        yield* Deferred.succeed(gate, void 0)
+        yield* Fiber.join(wider)
+      }).pipe(Effect.provide(declining.layer))
+    }).pipe(provide())
+  })
+
+  it.effect("that two calls need are told to each as its own, where nobody asks the user", () => {
+    const script = Scripted.make()
+    const user = Scripted.agreeing(script)
+    demanding(script)
+    return Effect.gen(function*() {
+      yield* Effect.provide(Effect.flatMap(open(script), ({ get }) => get()), user.layer)
+      const { get } = yield* open(script)
+      const reasons = yield* Effect.forEach(["alpha", "beta"], (scope) => Effect.flip(get(`${server}?scope=${scope}`)), { concurrency: "unbounded" })
+      assert.deepStrictEqual(
+        reasons.map(({ cause }) => McpError.isMcpError(cause) && cause.reason._tag === "NeedsAuthorization" && cause.reason.scopes),
+        [["alpha"], ["beta"]]
+      )
+    }).pipe(provide())
   })
 
   it.effect("that grow without end are not followed for ever", () => {

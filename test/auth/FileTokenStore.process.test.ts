@@ -1,5 +1,6 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -34,7 +35,14 @@ const run = <A, E>(test: (directory: string, fs: FileSystem.FileSystem) => Effec
     return yield* test(`${yield* fs.makeTempDirectoryScoped()}/tokens`, fs)
   }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
 
-/** A program that holds the lock, was stopped, and has been silent for long. */
+const withClock = <A, E, R>(change: (clock: Clock.Clock) => Partial<Clock.Clock>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Clock.Clock, (clock) => Effect.provideService(effect, Clock.Clock, Object.assign(Object.create(clock), change(clock))))
+
+/** For one to whom seconds are as long as minutes, whoever is silent has died soon. */
+const hasty = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  withClock((clock) => ({ monotonicTimeNanos: Effect.map(clock.monotonicTimeNanos, (nanos) => nanos * 60n) }), effect)
+
+/** A program that holds the lock and was stopped. */
 const stopped = Effect.fnUntraced(function*(directory: string, where: string) {
   const fs = yield* FileSystem.FileSystem
   const child = yield* ChildProcess.make(process.execPath, [join(import.meta.dirname, "stopper.ts"), directory, where], { extendEnv: true })
@@ -42,9 +50,6 @@ const stopped = Effect.fnUntraced(function*(directory: string, where: string) {
   assert.deepStrictEqual(yield* lines, ["stopped"])
   const state = Effect.map(fs.readFileString(`/proc/${child.pid}/stat`), (text) => /\) (\w)/.exec(text)?.[1])
   yield* Effect.repeat(state, { until: (state) => state === "T", schedule: Schedule.spaced("5 millis") })
-  const [lock = ""] = (yield* fs.readDirectory(directory)).filter((name) => name.endsWith(".lock"))
-  const longAgo = new Date(Date.now() - 60_000)
-  yield* fs.utimes(`${directory}/${lock}`, longAgo, longAgo)
   return { child, lines }
 })
 
@@ -165,7 +170,7 @@ describe("tokens in files", () => {
           const store = yield* FileTokenStore.make(directory)
           yield* store.modify(key, (_, save) => save(credential("old")))
           const { child, lines } = yield* stopped(directory, where)
-          yield* store.modify(key, (_, save) => save({ ...credential("newer"), refreshToken: Redacted.make("newer refresh") }))
+          yield* hasty(store.modify(key, (_, save) => save({ ...credential("newer"), refreshToken: Redacted.make("newer refresh") })))
           process.kill(Number(child.pid), "SIGCONT")
           assert.deepStrictEqual(yield* lines, ["ended"])
           assert.strictEqual(Number(yield* child.exitCode), 0)
@@ -181,7 +186,7 @@ describe("tokens in files", () => {
           const store = yield* FileTokenStore.make(directory)
           yield* store.modify(key, (_, save) => save(credential("old")))
           const { child, lines } = yield* stopped(directory, where)
-          yield* store.modify(key, () => Effect.void)
+          yield* hasty(store.modify(key, () => Effect.void))
           process.kill(Number(child.pid), "SIGCONT")
           assert.deepStrictEqual(yield* lines, ["ended"])
           assert.strictEqual(tokenOf(yield* store.get(key)), "ours")
@@ -250,24 +255,45 @@ describe("tokens in files", () => {
         assert.deepStrictEqual(yield* fs.readDirectory(directory), [])
       })))
 
-  it.live("are taken over from a program that has died, by one of those who wait", () =>
-    run((directory, fs) =>
+  for (const [what, ahead] of [["was behind", -3_600_000], ["was ahead", 3_600_000]] as const) {
+    it.live(`are taken over from a program that has died, by one of those who wait, though its clock ${what}`, () =>
+      run((directory, fs) =>
+        Effect.gen(function*() {
+          const stores = [yield* FileTokenStore.make(directory), yield* FileTokenStore.make(directory)]
+          // The name of the lock is found out by taking it.
+          const [lock = ""] = yield* (stores[0] ?? assert.fail("no store")).modify(key, () => fs.readDirectory(directory))
+          yield* fs.writeFileString(`${directory}/${lock}`, "the dead")
+          const touched = new Date(Date.now() + ahead)
+          yield* fs.utimes(`${directory}/${lock}`, touched, touched)
+          let inside = 0
+          yield* hasty(Effect.forEach(stores, (store) =>
+            store.modify(key, () =>
+              Effect.gen(function*() {
+                inside += 1
+                assert.strictEqual(inside, 1)
+                yield* Effect.sleep("20 millis")
+                inside -= 1
+              })), { concurrency: "unbounded" }))
+          assert.deepStrictEqual(yield* fs.readDirectory(directory), [])
+        })))
+  }
+
+  it.live("are not taken over from a program that lives, by one whose clock is ahead or was set", () =>
+    run((directory) =>
       Effect.gen(function*() {
-        const stores = [yield* FileTokenStore.make(directory), yield* FileTokenStore.make(directory)]
-        // The name of the lock is found out by taking it.
-        const [lock = ""] = yield* (stores[0] ?? assert.fail("no store")).modify(key, () => fs.readDirectory(directory))
-        yield* fs.writeFileString(`${directory}/${lock}`, "the dead")
-        const longAgo = new Date(Date.now() - 60_000)
-        yield* fs.utimes(`${directory}/${lock}`, longAgo, longAgo)
-        let inside = 0
-        yield* Effect.forEach(stores, (store) =>
-          store.modify(key, () =>
-            Effect.gen(function*() {
-              inside += 1
-              assert.strictEqual(inside, 1)
-              yield* Effect.sleep("20 millis")
-              inside -= 1
-            })), { concurrency: "unbounded" })
-        assert.deepStrictEqual(yield* fs.readDirectory(directory), [])
+        const [holder, other] = [yield* FileTokenStore.make(directory), yield* FileTokenStore.make(directory)]
+        const order: Array<string> = []
+        const [held, looked] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const holding = yield* Effect.forkChild(holder.modify(key, () =>
+          Effect.andThen(Deferred.succeed(held, void 0), Effect.andThen(Deferred.await(looked), Effect.sync(() => order.push("holder"))))))
+        yield* Deferred.await(held)
+        let looks = 0
+        yield* withClock((clock) => ({
+          currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + 3_600_000),
+          currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + 3_600_000,
+          sleep: (duration) => Effect.andThen(++looks === 5 ? Deferred.succeed(looked, void 0) : Effect.void, clock.sleep(duration))
+        }), other.modify(key, () => Effect.sync(() => order.push("other"))))
+        yield* Fiber.join(holding)
+        assert.deepStrictEqual(order, ["holder", "other"])
       })))
 })

@@ -104,6 +104,16 @@ describe("a client", () => {
     }).pipe(provide())
   })
 
+  it.effect("that many need at once is registered once for all of them", () => {
+    const script = Scripted.make()
+    return Effect.gen(function*() {
+      const clients = yield* Effect.forEach(Array.from({ length: 50 }), (_, index) => open(script, { principal: String(index) }))
+      const reasons = yield* Effect.forEach(clients, ({ refused }) => refused, { concurrency: "unbounded" })
+      assert.deepStrictEqual(new Set(reasons.map(({ _tag }) => _tag)), new Set(["NeedsAuthorization"]))
+      assert.strictEqual(Scripted.to(script, "/register").length, 1)
+    }).pipe(provide())
+  })
+
   it.effect("that the server does not know any more when it refreshes registers before the user is asked, who is asked once", () => {
     const script = Scripted.make()
     const user = Scripted.agreeing(script)
