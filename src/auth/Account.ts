@@ -11,6 +11,8 @@ import * as Effect from "effect/Effect"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Record from "effect/Record"
+import * as Redacted from "effect/Redacted"
 import { undelivered } from "../internal/networkFailure.ts"
 import * as McpError from "../McpError.ts"
 import * as Challenge from "./challenge.ts"
@@ -21,7 +23,10 @@ import * as Source from "./source.ts"
 import type { Key } from "./TokenStore.ts"
 import * as Wire from "./wire.ts"
 
-export type { Options } from "./source.ts"
+export interface Options extends Source.Options {
+  /** What its requests carry besides, where a server wants more of those who ask how to log in. It is sent to that server only. */
+  readonly headers?: Readonly<Record<string, Redacted.Redacted<string>>> | undefined
+}
 
 /** What is kept for a server. No token is among it. */
 export interface Account {
@@ -48,10 +53,10 @@ const toAccount = (source: Source.Source, key: Key, credential: Credential): Acc
 })
 
 /** How a server asks for authorization: for what is asked of it first, or what is sent to it. */
-const challenge = Effect.fnUntraced(function*({ server, shown }: Source.Source) {
+const challenge = Effect.fnUntraced(function*({ server, shown }: Source.Source, own: Options["headers"] = {}) {
   // What is open for events is closed again.
   const client = HttpClient.withScope(yield* HttpClient.HttpClient)
-  const headers = { accept: "application/json, text/event-stream" }
+  const headers = { accept: "application/json, text/event-stream", ...Record.map(own, Redacted.value) }
   const requests = [
     HttpClientRequest.get(server.href, { headers }),
     HttpClientRequest.post(server.href, { headers, body: HttpBody.text("{}", "application/json") })
@@ -81,10 +86,10 @@ const challenge = Effect.fnUntraced(function*({ server, shown }: Source.Source) 
  * interrupted login leaves what was there.
  */
 export const login = Effect.fnUntraced(function*(
-  options: Source.Options
+  options: Options
 ): Effect.fn.Return<Account, McpError.McpError, HttpClient.HttpClient> {
   const source = yield* Source.make(options)
-  const wanted = yield* challenge(source)
+  const wanted = yield* challenge(source, options.headers)
   return yield* Effect.gen(function*() {
     const rejected = yield* source.load
     const outcome = yield* source.obtain({ rejected, wanted, refreshable: false })

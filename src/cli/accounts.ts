@@ -38,7 +38,7 @@ export const use = Effect.fnUntraced(function*<A, R>(
     )
   }
   const client = yield* HttpClients.get(found.config)
-  return yield* run(found.options).pipe(
+  return yield* run({ ...found.options, headers: found.config.headers }).pipe(
     Effect.provideService(HttpClient.HttpClient, client),
     Effect.mapError(({ reason }) => McpError.make(reason, entry.name))
   )

@@ -52,6 +52,13 @@ export const logDiagnostics = (client: McpClient.McpClient["Service"]) =>
     Warning: ({ detail }) => Effect.logWarning(`[${client.name}] ${detail}`)
   }))
 
+/** The entry of that name. */
+export const named = Effect.fnUntraced(function*(config: McpConfig.McpConfig, name: string) {
+  const entry = yield* McpConfig.get(config, name)
+  if (entry.config.disabled === true) return yield* Exit.usage(`The server "${name}" is disabled in ${entry.source}`)
+  return entry
+})
+
 /** Connects to an entry, for as long as the scope is open. */
 export const open = Effect.fnUntraced(function*(entry: McpConfig.Entry) {
   const timeout = Option.getOrUndefined(yield* Flags.timeout)
@@ -71,8 +78,7 @@ export const client = Effect.fnUntraced(function*(entry: McpConfig.Entry) {
  * otherwise it is told that nobody can be asked.
  */
 export const server = Effect.fnUntraced(function*(name: string, options?: { readonly interactive?: boolean }) {
-  const entry = yield* McpConfig.get(yield* config, name)
-  if (entry.config.disabled === true) return yield* Exit.usage(`The server "${name}" is disabled in ${entry.source}`)
+  const entry = yield* named(yield* config, name)
   const { isInteractive, status } = yield* Screen
   yield* status(`connecting to ${name}`)
   const connecting = isInteractive ? Effect.provide(client(entry), Login.browser()) : client(entry)

@@ -29,7 +29,7 @@ export const usage = (message: string): Failure => new Failure({ reason: "usage"
 
 /** The message, and the command that helps, if one does. */
 export const withAdvice = (error: McpError.McpError): string =>
-  Login.wouldHelp(error) && error.server !== undefined ? `${error.message}; log in with: ${Login.command(error.server)}` : error.message
+  Login.wouldHelp(error) && error.server !== undefined ? `${error.message}; log in with: ${Login.command(error.server, error)}` : error.message
 
 const ofConfig: ReadonlySet<McpError.McpErrorReason["_tag"]> = new Set([
   "InvalidConfig",

@@ -86,7 +86,7 @@ export const row = (outcome: Outcome, style: Style): Row => {
       return {
         cells: [
           ...beginning,
-          Login.wouldHelp(outcome.error) ? `needs a login: ${Login.command(outcome.entry.name)}` : outcome.error.reason.message
+          Login.wouldHelp(outcome.error) ? `needs a login: ${Login.command(outcome.entry.name, outcome.error)}` : outcome.error.reason.message
         ],
         style: isRequired(outcome) ? style.red : style.yellow
       }

@@ -6,8 +6,10 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as FileTokenStore from "../../src/auth/FileTokenStore.ts"
+import * as Advice from "../../src/cli/advice.ts"
 import * as Exit from "../../src/cli/exit.ts"
 import * as McpConfig from "../../src/McpConfig.ts"
+import * as McpError from "../../src/McpError.ts"
 import * as McpServers from "../../src/McpServers.ts"
 import * as NodeMcp from "../../src/node.ts"
 import { serve } from "../support/loopback.ts"
@@ -49,7 +51,7 @@ describe("a server that needs a login", () => {
       assert.strictEqual(checked.code, Exit.codes.unreachable.code)
       assert.match(checked.stdout, /docs +http +needs a login: mcp-connect login docs/)
       assert.match(checked.stderr, /^error: 1 of 1 servers needs a login$/m)
-      for (const args of [["tools", "docs"], ["call", "docs", "hello", "{}"]]) {
+      for (const args of [["tools", "docs"], ["call", "docs", "hello", "{}"], ["watch", "docs"]]) {
         const { code, stderr } = yield* run(args)
         assert.strictEqual(code, Exit.codes.unauthorized.code, stderr)
         assert.match(stderr, /needs a login.*log in with: mcp-connect login docs/)
@@ -165,6 +167,33 @@ describe("login", () => {
       const pinned = yield* run(["login", "pinned"])
       assert.strictEqual(pinned.code, Exit.codes.unauthorized.code)
       assert.match(pinned.stderr, /port \d+ of this machine cannot be listened at: another program does/)
+    }))
+
+  it.live("asks for scopes that are wanted besides, which the advice names unless a shell could take them for more than a word", () =>
+    Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const { run, visits } = yield* home(peer)
+      yield* run(["login", "docs", "--scope", "files:read", "--scope", "files:write"])
+      assert.deepStrictEqual(visits().map((visit) => new URL(visit).searchParams.get("scope")), ["files:read files:write"])
+      const error = (scopes: ReadonlyArray<string>) =>
+        McpError.make(new McpError.NeedsAuthorization({ url: "https://x", authorizationUrl: "https://y", scopes: [...scopes] }), "docs")
+      assert.strictEqual(Advice.command("docs", error(["files:write", "a;reboot", "$(x)", "--paste"])), "mcp-connect login docs --scope files:write")
+    }))
+
+  it.live("is asked how with what the entry sends in any case", () =>
+    Effect.gen(function*() {
+      const peer = yield* Protected.start()
+      const tenants = yield* serve((request, response) => {
+        const metadata = `${peer.origin}/.well-known/oauth-protected-resource/mcp`
+        if (request.headers["x-tenant"] !== "acme") return response.writeHead(404).end()
+        return request.url === "/mcp"
+          ? response.writeHead(401, { "www-authenticate": `Bearer resource_metadata="${metadata}"` }).end()
+          : response.writeHead(404).end()
+      })
+      const { run } = yield* home(peer, { tenant: { url: `${tenants.origin}/mcp`, headers: { "X-Tenant": "acme" } } })
+      const { stderr } = yield* run(["login", "tenant"])
+      // It was told where to look, and sees that this is about another server.
+      assert.match(stderr, /is about another resource/)
     }))
 
   it.live("that is ended by Ctrl-C leaves nothing, and its port is free at once", () =>

@@ -15,17 +15,21 @@ const server = Argument.String("server").pipe(Argument.withDescription("Name of 
 
 export const login = Command.make("login", {
   server,
+  scopes: Flag.String("scope").pipe(
+    Flag.withDescription("Also ask for this scope, beside those the server and the config name; may be given several times"),
+    Flag.atLeast(0)
+  ),
   paste: Flag.Boolean("paste").pipe(
     Flag.withDescription("Open nothing and listen nowhere: show the page, and read the address the browser ends at from stdin"),
     Flag.withoutNegation,
     Flag.withDefault(false)
   )
-}, Exit.reporting(Effect.fnUntraced(function*({ paste, server }) {
+}, Exit.reporting(Effect.fnUntraced(function*({ paste, scopes, server }) {
   const { print, status } = yield* Screen
   const entry = yield* Accounts.entry(server)
   const timeout = Option.getOrUndefined(yield* Flags.timeout)
   yield* status(`asking ${server} how to log in`)
-  const account = yield* Accounts.use(entry, Account.login).pipe(
+  const account = yield* Accounts.use(entry, (options) => Account.login({ ...options, scopes: [...options.scopes ?? [], ...scopes] })).pipe(
     Effect.provide(paste ? Login.paste({ timeout }) : Login.browser({ timeout })),
     Effect.mapError((error) => error instanceof Exit.Failure ? error : Exit.fromMcpError(error, "unreachable")),
     Effect.ensuring(status(""))

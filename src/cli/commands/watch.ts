@@ -16,6 +16,7 @@ import * as McpSchema from "../../protocol/McpSchema.ts"
 import * as Connect from "../connect.ts"
 import * as Exit from "../exit.ts"
 import * as Flags from "../flags.ts"
+import * as Login from "../login.ts"
 import { Screen } from "../screen.ts"
 import type { Style } from "../style.ts"
 import { json, oneLine } from "../text.ts"
@@ -98,23 +99,30 @@ export const watch = Command.make("watch", {
     Flag.withDefault("info")
   )
 }, Exit.reporting(Effect.fnUntraced(function*({ level, resources, servers }) {
-  const { print, style } = yield* Screen
+  const { isInteractive, print, style } = yield* Screen
   const asJson = yield* Flags.json
   const config = yield* Connect.config
   const entries = servers.length === 0
     ? McpConfig.enabled(config)
-    : yield* Effect.forEach(servers, (name) => McpConfig.get(config, name))
+    : yield* Effect.forEach(servers, (name) => Connect.named(config, name))
+  // A person can only be asked for one login at a time.
+  const open = (entry: McpConfig.Entry) =>
+    isInteractive && servers.length === 1 ? Effect.provide(Connect.open(entry), Login.browser()) : Connect.open(entry)
   const results = yield* Effect.forEach(entries, (entry) =>
     Effect.scoped(Effect.gen(function*() {
-      const client = yield* Connect.open(entry)
+      const client = yield* open(entry)
       yield* Effect.logInfo(`watching ${entry.name}; Ctrl-C ends`)
       yield* follow(client, { level, resources }, (happening) =>
         Effect.flatMap(Clock.currentTimeMillis, (time) => print(show(time, entry.name, happening, asJson, style))))
     })).pipe(
-      Effect.as(true),
-      Effect.catchTag("McpError", (error) => Effect.as(Effect.logError(error.message), false))
+      Effect.as(undefined),
+      Effect.catchTag("McpError", (error) =>
+        Effect.as(Effect.logError(Exit.withAdvice(error)), Exit.fromMcpError(error, "unreachable").reason))
     ), { concurrency: "unbounded" })
-  if (results.includes(false)) return yield* new Exit.Failure({ reason: "unreachable", message: "" })
+  const [failed, ...others] = results.filter((reason) => reason !== undefined)
+  // One exit code has to do for all of them.
+  const reason = others.every((other) => other === failed) ? failed : "unreachable"
+  if (reason !== undefined) return yield* new Exit.Failure({ reason, message: "" })
   return yield* new Exit.Failure({ reason: "failed", message: "No server is left to watch" })
 }))).pipe(
   Command.withDescription("Tell what servers do on their own account, live: notifications, log messages, lines on stderr")
