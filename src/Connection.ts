@@ -48,6 +48,8 @@ export interface RequestOptions extends Limits {
   readonly id?: string | undefined
   /** What goes with the message itself. */
   readonly send?: SendOptions | undefined
+  /** When that began which this request is a part of, in milliseconds of the clock: all of it has one `maxTotal`. Default: now. */
+  readonly since?: number | undefined
   /** False for a request the protocol forbids to cancel (X-07). */
   readonly cancellable?: boolean | undefined
 }
@@ -66,9 +68,9 @@ export interface Handlers {
 /**
  * What a request ends with when its result has come. Called once, from the
  * read loop, so that the usual answer costs its caller no further step; what
- * takes longer is done by the effect it gives.
+ * takes longer is done by the effect it gives. `since`: see `RequestOptions`.
  */
-export type Read<A> = (result: unknown) => Effect.Effect<A, McpError.McpError>
+export type Read<A> = (result: unknown, since: number) => Effect.Effect<A, McpError.McpError>
 
 /** Parameters that depend on the id the request gets, such as a progress token. */
 export type Params = JsonRpc.JsonObject | undefined | ((id: JsonRpc.RequestId) => JsonRpc.JsonObject | undefined)
@@ -162,7 +164,9 @@ export const make = Effect.fnUntraced(function*(options: {
   let failure: McpError.McpError | undefined
   // Undefined only while the transport opens; a server may speak before that is done.
   let link: Link | undefined
+  let acceptsBatches = false
   let answering = 0
+  let lastAnswered = -Infinity
   let sentBytes = 0
   let receivedBytes = 0
   let strayReplies = 0
@@ -206,7 +210,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const totalAt = Math.max(entry.totalAt, asked + entry.total)
     const total = now >= totalAt
     // While the server waits for an answer of ours, or of a user's, its silence is not held against it (MR-08).
-    const idleFrom = answering > 0 ? now : asked
+    const idleFrom = answering > 0 ? now : Math.max(asked, lastAnswered)
     if (!total && idleFrom + Math.max(entry.idle, 1) > now) {
       entry.at = Math.min(idleFrom + Math.max(entry.idle, 1), totalAt)
       return deadlines.add(entry)
@@ -285,6 +289,7 @@ export const make = Effect.fnUntraced(function*(options: {
         ),
         Effect.ensuring(Effect.sync(() => {
           answering -= 1
+          lastAnswered = clock.currentTimeMillisUnsafe()
         }))
       )
     )
@@ -302,12 +307,19 @@ export const make = Effect.fnUntraced(function*(options: {
     handlers.onNotification(notification)
   }
 
+  /** What answers a request of ours in no way that can be understood is its answer all the same: no other will come. */
+  const skip = (value: unknown) => {
+    const shown = excerpt(value)
+    handlers.onDiagnostic(Diagnostic.Skipped({ detail: "not a JSON-RPC 2.0 message", excerpt: shown }))
+    const id = JsonRpc.answeredBy(value)
+    const entry = id === undefined ? undefined : take(id)
+    if (entry === undefined) return
+    const detail = `expected a "result" or an "error" with code and message, got ${shown}`
+    entry.end(Exit.fail(McpError.make(new McpError.InvalidResponse({ method: entry.method, detail }), server)))
+  }
+
   const onMessage = (value: unknown) => {
-    if (!JsonRpc.isMessage(value)) {
-      return handlers.onDiagnostic(
-        Diagnostic.Skipped({ detail: "not a JSON-RPC 2.0 message", excerpt: excerpt(value) })
-      )
-    }
+    if (!JsonRpc.isMessage(value)) return skip(value)
     if (!("method" in value)) return settle(value)
     return "id" in value ? answer(value) : onNotification(value)
   }
@@ -316,7 +328,7 @@ export const make = Effect.fnUntraced(function*(options: {
     onMessage: (value, bytes) => {
       if (failure !== undefined) return
       receivedBytes += bytes
-      if (connection.acceptsBatches && Array.isArray(value)) return value.forEach(onMessage)
+      if (acceptsBatches && Array.isArray(value)) return value.forEach(onMessage)
       onMessage(value)
     },
     onDiagnostic: handlers.onDiagnostic,
@@ -353,13 +365,14 @@ export const make = Effect.fnUntraced(function*(options: {
         return resume(whenRoom(method, limits, begun, () => exchange(method, params, options, read, begun)))
       }
       const id = options?.id ?? pending.nextId()
-      const totalAt = begun + limits.total
+      const operationSince = options?.since ?? begun
+      const totalAt = operationSince + limits.total
       const entry: Pending = {
         id,
         method,
         answer: (result) => {
           try {
-            resume(read(result))
+            resume(read(result, operationSince))
           } catch (defect) {
             resume(Exit.die(defect))
           }
@@ -413,7 +426,12 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const connection: Connection = {
-    acceptsBatches: false,
+    get acceptsBatches() {
+      return acceptsBatches
+    },
+    set acceptsBatches(accepts) {
+      acceptsBatches = accepts
+    },
     agreed: (agreement) => link?.agreed?.(agreement),
     request: (method, params, options) => exchange(method, params, options, Effect.succeed),
     requestAs: exchange,

@@ -298,7 +298,7 @@ export const make = Effect.fnUntraced(function*(
       }, callOptions, trace))
 
   /** One observed call, its result as it came. */
-  const request = <R = never>(method: string, params: JsonRpc.JsonObject | undefined, callOptions?: CallOptions<R>) =>
+  const request = <R = never>(method: string, params: JsonRpc.JsonObject | undefined, callOptions?: Exchange.InternalCallOptions<R>) =>
     telemetry.observe(method, undefined, (trace) => session.call(method, params, Effect.succeed, callOptions, trace))
 
   // ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@
  * through everything the dialect asks of them (metadata, result types, rounds
  * of input).
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -259,7 +260,7 @@ export const open = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       Effect.forkScoped
     )
   }
-  const call = Exchange.make({ ...options, connection, dialect, completions })
+  const call = Exchange.make({ ...options, clock: yield* Clock.Clock, connection, dialect, completions })
   return { transport: binding.kind, dialect, connection, wire, subscriptions, call }
 })
 

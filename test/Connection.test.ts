@@ -268,24 +268,92 @@ describe("Connection", () => {
         assert.deepInclude(yield* peer.take, { id: 64 })
       }).pipe(Effect.scoped))
 
-    it.effect("while one is handled, the server's silence is not held against it (MR-08)", () =>
+    for (const taken of ["4 seconds", "5 seconds", "9 seconds", "20 seconds"] as const) {
+      it.effect(`while one is handled for ${taken}, the server's silence is not held against it, which then has all its time (MR-08)`, () =>
+        Effect.gen(function*() {
+          const answer = yield* Deferred.make<void>()
+          const { connection, peer, takeRequest } = yield* connect({
+            onRequest: () => Effect.as(Deferred.await(answer), {}),
+            limits: { timeout: "5 seconds", maxTotal: "1 minute" }
+          })
+          const call = yield* fork(connection.request("tools/call"))
+          const { id } = yield* takeRequest
+          yield* peer.send(JsonRpc.request(1, "elicitation/create", undefined))
+          yield* TestClock.adjust(taken)
+          yield* Deferred.succeed(answer, undefined)
+          assert.deepInclude(yield* peer.take, { id: 1 })
+          yield* TestClock.adjust("4 seconds")
+          assert.isUndefined(call.pollUnsafe())
+          yield* peer.send(JsonRpc.success(id, { done: true }))
+          assert.deepStrictEqual(yield* Fiber.join(call), { done: true })
+        }).pipe(Effect.scoped))
+    }
+
+    it.effect("after one was handled, silence is silence again", () =>
       Effect.gen(function*() {
-        const answer = yield* Deferred.make<void>()
-        const { connection, peer, takeRequest } = yield* connect({
-          onRequest: () => Effect.as(Deferred.await(answer), {}),
-          limits: { timeout: "5 seconds", maxTotal: "1 minute" }
-        })
+        const { connection, peer, takeRequest } = yield* connect({ limits: { timeout: "5 seconds", maxTotal: "1 minute" } })
         const call = yield* fork(connection.request("tools/call"))
-        const { id } = yield* takeRequest
+        yield* takeRequest
+        yield* TestClock.adjust("4 seconds")
         yield* peer.send(JsonRpc.request(1, "elicitation/create", undefined))
-        yield* TestClock.adjust("20 seconds")
-        assert.isUndefined(call.pollUnsafe())
-        yield* Deferred.succeed(answer, undefined)
         assert.deepInclude(yield* peer.take, { id: 1 })
-        yield* peer.send(JsonRpc.success(id, { done: true }))
-        assert.deepStrictEqual(yield* Fiber.join(call), { done: true })
+        yield* TestClock.adjust("5 seconds")
+        assert.deepInclude(reasonOf(yield* Fiber.await(call)), { _tag: "RequestTimeout", limit: "idle" })
       }).pipe(Effect.scoped))
   })
+
+  const unfit: ReadonlyArray<readonly [what: string, rest: object]> = [
+    ["has neither a result nor an error", {}],
+    ["has an error whose code is a text", { error: { code: "E_FAIL", message: "database is down" } }],
+    ["has an error without a message", { error: { code: -32_000 } }],
+    ["has an error that is a text", { error: "database is down" }]
+  ]
+  for (const [what, rest] of unfit) {
+    it.effect(`an answer that ${what} ends its request at once, with what came`, () =>
+      Effect.gen(function*() {
+        const { connection, diagnostics, peer, takeRequest } = yield* connect()
+        const call = yield* fork(connection.request("tools/call"))
+        const other = yield* fork(connection.request("other"))
+        const [{ id }, { id: otherId }] = [yield* takeRequest, yield* takeRequest]
+        yield* peer.send({ jsonrpc: "2.0", id, ...rest })
+        const reason = reasonOf(yield* Fiber.await(call))
+        assert(reason._tag === "InvalidResponse")
+        assert.include(reason.detail, JSON.stringify({ jsonrpc: "2.0", id, ...rest }))
+        assert.deepStrictEqual(diagnostics.map(({ _tag }) => _tag), ["Skipped"])
+        yield* peer.send(JsonRpc.success(otherId, "unharmed"))
+        assert.strictEqual(yield* Fiber.join(other), "unharmed")
+      }).pipe(Effect.scoped))
+  }
+
+  it.effect("a server may speak before the link is there", () =>
+    Effect.gen(function*() {
+      const heard: Array<string> = []
+      const transport = yield* InMemoryTransport.make((peer) =>
+        Effect.andThen(peer.send(JsonRpc.notification("notifications/message")), Effect.never))
+      const connection = yield* Connection.make({
+        server: "test",
+        transport,
+        handlers: {
+          onDiagnostic: () => {},
+          onNotification: ({ method }) => heard.push(method),
+          onRequest: () => Effect.succeed({})
+        }
+      })
+      assert.deepStrictEqual(heard, ["notifications/message"])
+      assert.isUndefined(connection.closedUnsafe())
+    }).pipe(Effect.scoped))
+
+  it.effect("what is one of several requests has the `maxTotal` of all of them", () =>
+    Effect.gen(function*() {
+      const { connection, takeRequest } = yield* connect()
+      yield* TestClock.adjust("8 seconds")
+      const call = yield* fork(connection.request("tools/list", undefined, { since: 0, maxTotal: "10 seconds" }))
+      yield* takeRequest
+      yield* TestClock.adjust("1999 millis")
+      assert.isUndefined(call.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.deepInclude(reasonOf(yield* Fiber.await(call)), { _tag: "RequestTimeout", limit: "total", millis: 10_000 })
+    }).pipe(Effect.scoped))
 
   it.effect("progress reaches the request it belongs to and no other", () =>
     Effect.gen(function*() {

@@ -46,6 +46,46 @@ for (const [era, makeScript] of eras) {
         assert.deepInclude(reasonOf(exit), { _tag: "RemoteError", code: -32602, detail: "Unknown tool: nope" })
       }).pipe(Effect.scoped))
 
+    it.effect("metadata of a request of one's own goes with it", () =>
+      Effect.gen(function*() {
+        const script = makeScript({ "x/y": Scripted.value({}) })
+        const client = yield* connect(script)
+        yield* client.request("x/y", { _meta: { "a/b": 1, "a/c": 2 } }, { meta: { "a/c": 3 } })
+        assert.deepInclude(meta(Scripted.requests(script, "x/y")[0]), { "a/b": 1, "a/c": 3 })
+      }).pipe(Effect.scoped))
+
+    it.effect("a slow reader of changes loses none of its own to a flood of others", () =>
+      Effect.gen(function*() {
+        const script = makeScript({
+          "resources/subscribe": Scripted.value({}),
+          "resources/unsubscribe": Scripted.value({}),
+          "subscriptions/listen": acknowledge
+        })
+        const client = yield* connect(script)
+        const gate = yield* Deferred.make<void>()
+        const heard = { tools: 0, a: 0 }
+        const read = (name: keyof typeof heard, changes: Stream.Stream<unknown, McpError.McpError>) =>
+          Effect.forkChild(Stream.runForEach(changes, () => Effect.andThen(Effect.sync(() => heard[name]++), Deferred.await(gate))), {
+            startImmediately: true
+          })
+        yield* read("tools", client.toolsChanged)
+        yield* read("a", client.resourceUpdates("mem://a"))
+        yield* waitUntil(() => era === "modern"
+          ? Scripted.requests(script, "subscriptions/listen").length === 2
+          : Scripted.requests(script, "resources/subscribe").length === 1)
+        const tell = Effect.andThen(
+          notify(script, "notifications/tools/list_changed"),
+          notify(script, "notifications/resources/updated", { uri: "mem://a" })
+        )
+        yield* tell
+        yield* waitUntil(() => heard.tools >= 1 && heard.a >= 1)
+        const before = { ...heard }
+        yield* tell
+        for (let update = 0; update < 300; update++) yield* notify(script, "notifications/resources/updated", { uri: "mem://b" })
+        yield* Deferred.succeed(gate, undefined)
+        yield* waitUntil(() => heard.tools > before.tools && heard.a > before.a)
+      }).pipe(Effect.scoped))
+
     it.effect("a result that is none is an invalid response that says what was expected", () =>
       Effect.gen(function*() {
         const client = yield* connect(makeScript({ "tools/call": Scripted.value({ content: "text" }) }))
@@ -525,6 +565,77 @@ describe("McpClient, the modern era", () => {
       yield* waitUntil(() => ids.length === 2)
       yield* peerOf(script).send(JsonRpc.notification("notifications/cancelled", { requestId: ids[1] }))
       yield* Fiber.join(changes)
+    }).pipe(Effect.scoped))
+
+  it.effect("what changes while there is no listen stream is seen when there is one again (SB-08)", () =>
+    Effect.gen(function*() {
+      const ids: Array<JsonRpc.RequestId> = []
+      let name = "old"
+      const script = Scripted.modern({
+        "tools/list": () => Effect.sync(() => ({ tools: [{ name, inputSchema: { type: "object" } }], ttlMs: 3_600_000 })),
+        "subscriptions/listen": (params, peer, id) => Effect.andThen(Effect.sync(() => ids.push(id)), acknowledge(params, peer, id))
+      })
+      const client = yield* connect(script)
+      const shown: Array<string> = []
+      const show = Effect.map(client.listTools(), ([tool]) => shown.push(tool?.name ?? ""))
+      yield* Effect.forkChild(Stream.runForEach(client.toolsChanged, () => show), { startImmediately: true })
+      yield* waitUntil(() => ids.length === 1)
+      yield* peerOf(script).send(JsonRpc.success(ids[0] ?? "", { resultType: "complete" }))
+      yield* waitUntil(() => shown.length === 1)
+      name = "new"
+      yield* TestClock.adjust("2 seconds")
+      yield* waitUntil(() => shown.length === 2)
+      assert.deepStrictEqual(shown, ["old", "new"])
+    }).pipe(Effect.scoped))
+
+  it.effect("all rounds of a call and all pages of a list have one `maxTotal`, of which a user takes nothing", () =>
+    Effect.gen(function*() {
+      let pages = 0
+      const script = Scripted.modern({
+        "tools/call": ({ inputResponses, requestState }) =>
+          Effect.as(Effect.sleep("4 seconds"), inputResponses !== undefined
+            ? text("done")
+            : requestState === "ask"
+            ? { resultType: "input_required", inputRequests: { r: { method: "roots/list" } } }
+            : { resultType: "input_required", requestState: requestState ?? "x" }),
+        "tools/list": () => Effect.as(Effect.sleep("4 seconds"), { tools: [], nextCursor: `${pages++}` })
+      })
+      const slow = Layer.succeed(Roots.Roots, { list: () => Effect.delay(Effect.succeed([]), "1 minute") })
+      const client = yield* Effect.provide(connect(script), slow)
+      const limits = { maxTotal: "10 seconds" } as const
+      for (const operation of [Effect.asVoid(client.callTool("endless", {}, limits)), Effect.asVoid(client.listTools(limits))]) {
+        const running = yield* Effect.forkChild(Effect.exit(operation), { startImmediately: true })
+        for (let second = 0; second < 10; second++) yield* TestClock.adjust("1 second")
+        assert.deepInclude(reasonOf(yield* Fiber.join(running)), { _tag: "RequestTimeout", limit: "total", millis: 10_000 })
+      }
+      const asking = yield* Effect.forkChild(
+        client.request("tools/call", { name: "ask", requestState: "ask" }, limits),
+        { startImmediately: true }
+      )
+      for (let second = 0; second < 68; second++) yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* Fiber.join(asking), text("done"))
+    }).pipe(Effect.scoped))
+
+  it.effect("no more questions of one result are answered at a time than of an older server", () =>
+    Effect.gen(function*() {
+      let [now, most] = [0, 0]
+      const sampling = Sampling.layer({
+        createMessage: () =>
+          Effect.gen(function*() {
+            most = Math.max(most, ++now)
+            yield* Effect.yieldNow
+            now--
+            return { role: "assistant" as const, content: { type: "text" as const, text: "" }, model: "m" }
+          })
+      })
+      const question = { method: "sampling/createMessage", params: { messages: [], maxTokens: 1 } }
+      const inputRequests = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`k${index}`, question]))
+      const client = yield* Effect.provide(connect(Scripted.modern({
+        "tools/call": ({ inputResponses }) =>
+          Effect.succeed(inputResponses === undefined ? { resultType: "input_required", inputRequests } : text("done"))
+      })), sampling)
+      yield* client.callTool("x")
+      assert.strictEqual(most, 64)
     }).pipe(Effect.scoped))
 
   it.effect("a list that may have changed before the server was asked to tell is not kept", () =>

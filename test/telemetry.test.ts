@@ -84,6 +84,16 @@ describe("telemetry", () => {
       }
     }).pipe(Effect.scoped))
 
+  it.effect("calls that wait for their answer are in flight, also where none has ended", () =>
+    Effect.gen(function*() {
+      const client = yield* connect(Scripted.modern({ "tools/call": () => Effect.never }), { name: "hanging" })
+      for (let call = 0; call < 50; call++) yield* Effect.forkChild(client.callTool("slow"), { startImmediately: true })
+      yield* Effect.promise(() => Promise.resolve())
+      const metrics = yield* Metric.snapshot
+      const gauge = metrics.find(({ attributes, id }) => id === "mcp.client.in_flight" && attributes?.["mcp.server"] === "hanging")
+      assert.deepInclude(gauge?.state, { value: 50 })
+    }).pipe(Effect.scoped))
+
   it.effect("calls, failures, time, bytes and stray replies are counted per server and method", () =>
     Effect.gen(function*() {
       const client = yield* connect(

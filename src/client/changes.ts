@@ -51,7 +51,7 @@ export const Asked: Context.Reference<Effect.Effect<void>> = Context.Reference("
 const isWithin = (changed: string, uri: string): boolean =>
   changed === uri || changed.startsWith(uri.endsWith("/") ? uri : `${uri}/`)
 
-/** Changes a slow reader may be behind; they carry no data, so losing old ones loses nothing. */
+/** Changes a slow reader may be behind, of those it reads: where they are all alike, losing old ones loses nothing. */
 const readerCapacity = 256
 
 export const make = (options: {
@@ -96,29 +96,25 @@ export const make = (options: {
     options.onChange(change)
     changes.publish(change)
   }
-  const read = <A>(
+  const read = (
     interest: Effect.Effect<void, McpError.McpError, Scope.Scope>,
-    select: (change: Change) => A | undefined
-  ): Stream.Stream<A, McpError.McpError> =>
+    isWanted: (change: Change) => boolean
+  ): Stream.Stream<Change, McpError.McpError> =>
     Stream.unwrap(Effect.gen(function*() {
       // Reading begins before the server is asked, so that its first word is not lost.
-      const queue: Queue.Dequeue<Change, McpError.McpError | Cause.Done> = yield* changes.subscribe
+      const queue: Queue.Dequeue<Change, McpError.McpError | Cause.Done> = yield* changes.subscribeTo(isWanted)
       yield* interest
       yield* yield* Asked
-      return Stream.fromQueue(queue).pipe(
-        Stream.map(select),
-        Stream.filter((selected) => selected !== undefined)
-      )
+      return Stream.fromQueue(queue)
     }))
 
   return {
     ofList: (kind) =>
-      read(hold(lists, kind), (change) => change.kind === kind && change.uri === undefined ? true : undefined).pipe(
-        Stream.map(() => undefined)
-      ),
+      read(hold(lists, kind), (change) => change.kind === kind && change.uri === undefined).pipe(Stream.map(() => undefined)),
     ofResource: (uri) =>
-      read(hold(uris, uri), ({ uri: changed }) =>
-        changed !== undefined && isWithin(changed, uri) ? changed : undefined),
+      read(hold(uris, uri), ({ uri: changed }) => changed !== undefined && isWithin(changed, uri)).pipe(
+        Stream.map(({ uri: changed = uri }) => changed)
+      ),
     watch: (kind) =>
       Effect.suspend(() => {
         if (watched.has(kind)) return Effect.void

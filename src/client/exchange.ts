@@ -2,6 +2,7 @@
  * One request through everything its dialect asks for: metadata, the type of
  * its result, rounds of input by the user, pages the user has to visit first.
  */
+import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import type * as Connection from "../Connection.ts"
 import * as McpError from "../McpError.ts"
 import type { Consent, Dialect, Trace } from "../protocol/Dialect.ts"
-import type * as JsonRpc from "../protocol/JsonRpc.ts"
+import * as JsonRpc from "../protocol/JsonRpc.ts"
 import type { InputRequiredResult } from "../protocol/ResultType.ts"
 import type { SendOptions } from "../Transport.ts"
 import type { Inputs } from "./inputs.ts"
@@ -26,6 +27,8 @@ export interface CallOptions<R = never> extends Connection.Limits {
 export interface InternalCallOptions<R = never> extends CallOptions<R> {
   /** Goes with the message in every round of input. */
   readonly send?: SendOptions | undefined
+  /** See `Connection.RequestOptions`. */
+  readonly since?: number | undefined
 }
 
 /**
@@ -58,11 +61,14 @@ type Answer = (
   params: JsonRpc.JsonObject | undefined
 ) => Effect.Effect<JsonRpc.JsonObject, McpError.McpError>
 
+/** Questions of one result that are answered at a time, as many as of an older server. */
+const maxQuestions = 64
+
 const answerAll = Effect.fnUntraced(function*(answer: Answer, input: InputRequiredResult) {
   const answers = yield* Effect.forEach(
     input.requests,
     ({ key, method, params }) => Effect.map(answer(method, params), (result) => [key, result] as const),
-    { concurrency: "unbounded" }
+    { concurrency: maxQuestions }
   )
   return {
     ...(answers.length === 0 ? undefined : { inputResponses: Object.fromEntries(answers) }),
@@ -90,13 +96,14 @@ const visitAll = Effect.fnUntraced(function*(
 
 export const make = (options: {
   readonly server: string
+  readonly clock: Clock.Clock
   readonly connection: Connection.Connection
   readonly dialect: Dialect
   readonly inputs: Inputs
   readonly maxInputRounds: number
   readonly completions: Completions
 }): Call => {
-  const { connection, dialect, inputs, maxInputRounds, server } = options
+  const { clock, connection, dialect, inputs, maxInputRounds, server } = options
   const visitsPages = inputs.capabilities.elicitation?.url !== undefined
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
 
@@ -115,7 +122,20 @@ export const make = (options: {
     round: number
   ): Effect.Effect<A, McpError.McpError> => {
     const decorate = (id: JsonRpc.RequestId) => dialect.decorate(params, { progressToken: id, trace, custom: meta })
-    const onResult = (raw: unknown): Effect.Effect<A, McpError.McpError> => {
+    /** All rounds have one `maxTotal`; what a user takes in between is theirs. */
+    const again = <B>(
+      begun: number,
+      answered: Effect.Effect<B, McpError.McpError>,
+      next: (answers: B) => JsonRpc.JsonObject | undefined
+    ): Effect.Effect<A, McpError.McpError> =>
+      Effect.suspend(() => {
+        const paused = clock.currentTimeMillisUnsafe()
+        return Effect.flatMap(answered, (answers) => {
+          const since = begun + clock.currentTimeMillisUnsafe() - paused
+          return ask(method, next(answers), read, { ...request, since }, meta, trace, round + 1)
+        })
+      })
+    const onResult = (raw: unknown, begun: number): Effect.Effect<A, McpError.McpError> => {
       const interpretation = dialect.interpret(method, raw)
       if (interpretation._tag === "Complete") return read(interpretation.result, round > 0)
       if (interpretation._tag === "Invalid") {
@@ -126,17 +146,17 @@ export const make = (options: {
       }
       // Only the latest round's answers and state go into the retry (MR-06).
       const { inputResponses: _, requestState: __, ...original } = params ?? {}
-      return Effect.flatMap(answerAll(answer, interpretation.input), (answers) =>
-        ask(method, { ...original, ...answers }, read, request, meta, trace, round + 1))
+      return again(begun, answerAll(answer, interpretation.input), (answers) => ({ ...original, ...answers }))
     }
     if (!visitsPages) return connection.requestAs(method, decorate, request, onResult)
+    const begun = request?.since ?? clock.currentTimeMillisUnsafe()
     return Effect.matchEffect(connection.request(method, decorate, request), {
-      onSuccess: onResult,
+      onSuccess: (raw) => onResult(raw, begun),
       onFailure: (error) => {
         const consents = error.reason._tag === "RemoteError" ? dialect.consents(error.reason) : undefined
         if (consents === undefined || round >= maxInputRounds) return Effect.fail(error)
         // The server refused before doing anything, so asking again repeats nothing.
-        return Effect.andThen(visitAll(options, answer, consents, request), ask(method, params, read, request, meta, trace, round + 1))
+        return again(begun, visitAll(options, answer, consents, request), () => params)
       }
     })
   }
@@ -144,16 +164,18 @@ export const make = (options: {
   return (method, params, read, call, trace) => {
     const lacks = dialect.lacks(method)
     if (lacks !== undefined) return fail(new McpError.Unsupported({ method, detail: lacks }))
-    if (call?.onProgress === undefined) return ask(method, params, read, withoutProgress(call), call?.meta, trace, 0)
+    const own = params?._meta
+    const meta = JsonRpc.isJsonObject(own) ? { ...own, ...call?.meta } : call?.meta
+    if (call?.onProgress === undefined) return ask(method, params, read, withoutProgress(call), meta, trace, 0)
     return withProgress(call.onProgress, (onProgress) =>
-      ask(method, params, read, { ...withoutProgress(call), onProgress }, call.meta, trace, 0))
+      ask(method, params, read, { ...withoutProgress(call), onProgress }, meta, trace, 0))
   }
 }
 
 const withoutProgress = <R>(call: InternalCallOptions<R> | undefined): Connection.RequestOptions | undefined =>
   call === undefined
     ? undefined
-    : { timeout: call.timeout, maxTotal: call.maxTotal, resetOnProgress: call.resetOnProgress, send: call.send }
+    : { timeout: call.timeout, maxTotal: call.maxTotal, resetOnProgress: call.resetOnProgress, send: call.send, since: call.since }
 
 /**
  * Runs a handler beside the request; all progress that came before the result is handled before it is returned.

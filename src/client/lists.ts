@@ -12,7 +12,7 @@ import type { PageCache } from "../internal/pageCache.ts"
 import * as McpError from "../McpError.ts"
 import * as JsonRpc from "../protocol/JsonRpc.ts"
 import type * as McpSchema from "../protocol/McpSchema.ts"
-import type { CallOptions } from "./exchange.ts"
+import type { CallOptions, InternalCallOptions } from "./exchange.ts"
 
 /** One kind of list. */
 export interface List<A> {
@@ -36,7 +36,7 @@ export const make = <A>(options: {
   readonly call: (
     method: string,
     params: JsonRpc.JsonObject | undefined,
-    options?: CallOptions
+    options?: InternalCallOptions
   ) => Effect.Effect<JsonRpc.JsonObject, McpError.McpError>
   readonly cache: PageCache
   /** Whether to keep anything at all. */
@@ -53,7 +53,7 @@ export const make = <A>(options: {
   const { cache, maxPages, method, onDiagnostic, server } = options
   const fail = (reason: McpError.McpErrorReason) => Effect.fail(McpError.make(reason, server))
 
-  const fetch = (cursor: string | undefined, call: CallOptions | undefined, clock: Clock.Clock) => {
+  const fetch = (cursor: string | undefined, call: InternalCallOptions | undefined, clock: Clock.Clock) => {
     const generation = cache.generation(method)
     return Effect.flatMap(options.call(method, cursor === undefined ? undefined : { cursor }, call), (result) => {
       const page = options.decode(result)
@@ -69,14 +69,14 @@ export const make = <A>(options: {
     })
   }
 
-  const page = (cursor: string | undefined, call: CallOptions | undefined) =>
+  const page = (cursor: string | undefined, call: InternalCallOptions | undefined) =>
     Effect.clockWith((clock) => {
       const kept = cache.get(method, keyOf(cursor), clock.currentTimeMillisUnsafe())
       return kept === undefined ? fetch(cursor, call, clock) : Effect.succeed(kept as McpSchema.Page<A>)
     })
 
   /** Page by page, each but the first by the cursor of the one before; a walk that goes in circles or has no end fails. */
-  const walk = (call: CallOptions | undefined) => {
+  const walk = (call: InternalCallOptions | undefined) => {
     const seen = new Set<string>()
     return (cursor: string | undefined) =>
       Effect.flatMap(page(cursor, call), ({ items, nextCursor }) => {
@@ -100,8 +100,8 @@ export const make = <A>(options: {
 
   if (options.absent) return { pages: () => Stream.empty, all: () => Effect.succeed([]) }
 
-  /** Most lists have one page, for which a stream would cost more than all the rest. */
-  const collect = (call: CallOptions | undefined) =>
+  /** Most lists have one page, for which a stream would cost more than all the rest. All pages have one `maxTotal`. */
+  const collect = (call: InternalCallOptions | undefined) =>
     Effect.suspend(() => {
       const step = walk(call)
       const from = (cursor: string | undefined, before: ReadonlyArray<A>): Effect.Effect<ReadonlyArray<A>, McpError.McpError> =>
@@ -112,22 +112,21 @@ export const make = <A>(options: {
       return from(undefined, [])
     })
 
-  return {
-    pages,
-    all: (call) =>
-      collect(call).pipe(
-        Effect.catch((error) => {
-          // Some servers declare a capability and do not have it; there is nothing to list then.
-          if (isMethodNotFound(error)) {
-            onDiagnostic(Diagnostic.Warning({ detail: `${method} is declared but not there` }))
-            return Effect.succeed([])
-          }
-          if (!isInvalidCursor(error)) return Effect.fail(error)
-          cache.invalidate(method)
-          return collect(call)
-        })
-      )
-  }
+  const all = (call: InternalCallOptions) =>
+    collect(call).pipe(
+      Effect.catch((error) => {
+        // Some servers declare a capability and do not have it; there is nothing to list then.
+        if (isMethodNotFound(error)) {
+          onDiagnostic(Diagnostic.Warning({ detail: `${method} is declared but not there` }))
+          return Effect.succeed([])
+        }
+        if (!isInvalidCursor(error)) return Effect.fail(error)
+        cache.invalidate(method)
+        return collect(call)
+      })
+    )
+
+  return { pages, all: (call) => Effect.clockWith((clock) => all({ ...call, since: clock.currentTimeMillisUnsafe() })) }
 }
 
 /** The same list without the items that do not match. */

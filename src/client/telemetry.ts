@@ -128,6 +128,13 @@ export const make = (options: {
     counted = traffic
   }
 
+  /** Where calls have begun in this turn that are not counted yet. */
+  let begun: Context.Context<never> | undefined
+  const publishBegun = () => {
+    if (begun !== undefined) metrics.inFlight.updateUnsafe(inFlightUnsafe(), begun)
+    begun = undefined
+  }
+
   const publishAtEndOfTurn = () => {
     scheduled = false
     publish()
@@ -157,6 +164,8 @@ export const make = (options: {
   ) => {
     const clock = Context.get(context, Clock.Clock)
     const start = clock.currentTimeMillisUnsafe()
+    if (begun === undefined) queueMicrotask(publishBegun)
+    begun = context
     return Effect.onExitPrimitive(effect, (exit) => {
       count(method, (clock.currentTimeMillisUnsafe() - start) / 1_000, Exit.isFailure(exit), context)
       const error = span === undefined ? Option.none() : Exit.findErrorOption(exit)

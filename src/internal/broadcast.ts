@@ -21,7 +21,7 @@ export class Broadcast<A, E = never> {
   private readonly capacity: number
   private readonly replay: number
   private readonly recent: Array<A> = []
-  private readers: Set<Queue.Queue<A, E | Cause.Done>> | undefined
+  private readers: Map<Queue.Queue<A, E | Cause.Done>, (value: A) => boolean> | undefined
   private ended: Cause.Cause<E | Cause.Done> | undefined
 
   constructor({ capacity, replay = 0 }: Options) {
@@ -35,22 +35,29 @@ export class Broadcast<A, E = never> {
       this.recent.push(value)
       if (this.recent.length > this.replay) this.recent.shift()
     }
-    this.readers?.forEach((queue) => Queue.offerUnsafe(queue, value))
+    this.readers?.forEach((isWanted, queue) => {
+      if (isWanted(value)) Queue.offerUnsafe(queue, value)
+    })
   }
 
   /** Ends every reader, now and later: with `Done`, or with an error. */
   end(cause: Cause.Cause<E | Cause.Done>): void {
     const ended = this.ended ??= cause
-    this.readers?.forEach((queue) => Queue.failCauseUnsafe(queue, ended))
+    this.readers?.forEach((_, queue) => Queue.failCauseUnsafe(queue, ended))
     this.readers = undefined
   }
 
   /** A reader that misses nothing from here on. */
   get subscribe(): Effect.Effect<Queue.Dequeue<A, E | Cause.Done>, never, Scope.Scope> {
+    return this.subscribeTo(() => true)
+  }
+
+  /** The same, of some values: what others are told takes no room of this reader's. */
+  subscribeTo(isWanted: (value: A) => boolean): Effect.Effect<Queue.Dequeue<A, E | Cause.Done>, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.map(Queue.sliding<A, E | Cause.Done>(this.capacity), (queue) => {
-        Queue.offerAllUnsafe(queue, this.recent)
-        if (this.ended === undefined) (this.readers ??= new Set()).add(queue)
+        Queue.offerAllUnsafe(queue, this.recent.filter(isWanted))
+        if (this.ended === undefined) (this.readers ??= new Map()).set(queue, isWanted)
         else Queue.failCauseUnsafe(queue, this.ended)
         return queue
       }),

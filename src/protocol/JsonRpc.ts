@@ -65,6 +65,10 @@ export const isMessage = (u: unknown): u is Message => {
   return u.result !== undefined && isRequestId(u.id)
 }
 
+/** The request that a value is meant to answer, as far as that can be told, be it a valid answer or not. */
+export const answeredBy = (u: unknown): RequestId | undefined =>
+  isJsonObject(u) && u.jsonrpc === "2.0" && u.method === undefined && isRequestId(u.id) ? u.id : undefined
+
 export const isRequest = (message: Message): message is Request => "method" in message && "id" in message
 
 /** Ask this before reading `result`: an answer may have both members. */

@@ -115,6 +115,8 @@ interface Listen {
   readonly acknowledged: Deferred.Deferred<void, McpError.McpError>
   readonly endedByServer: Deferred.Deferred<void>
   readonly filter: Filter
+  /** Whether there was a stream before it that was lost. */
+  readonly isAgain: boolean
   acknowledgedAt: number | undefined
 }
 
@@ -179,7 +181,7 @@ const makeListening = ({ clock, decorate, onLost, scope, wire }: {
     while (true) {
       const acknowledged = attempt === 0 ? first : yield* Deferred.make<void, McpError.McpError>()
       const endedByServer = yield* Deferred.make<void>()
-      const listen: Listen = { acknowledged, endedByServer, filter, acknowledgedAt: undefined }
+      const listen: Listen = { acknowledged, endedByServer, filter, isAgain: attempt > 0, acknowledgedAt: undefined }
       const exit = yield* Effect.exit(listenOnce(listen))
       if (listen.acknowledgedAt === undefined && acknowledged === first) {
         const ended = McpError.make(
@@ -251,6 +253,8 @@ const makeListening = ({ clock, decorate, onLost, scope, wire }: {
           wire.onDiagnostic(Diagnostic.Warning({ detail: `the server will not tell about ${missing.join(", ")}` }))
         }
         Deferred.doneUnsafe(listen.acknowledged, Exit.void)
+        // What changed while there was no stream is told by nobody (SB-08).
+        if (listen.isAgain) onLost()
         return false
       }
       default:
